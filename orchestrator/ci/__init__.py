@@ -1,0 +1,1 @@
+"""The CI around us: which one, its outputs, its secrets, its dangers."""

@@ -1,0 +1,91 @@
+"""Secrets in an opaque type, and the redaction of every form in which one could reach an output."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable
+from typing import NoReturn
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+_SHORTEST = 8  # a shorter value would mask ordinary words
+
+# Credentials whose shape is public knowledge are masked even when nobody told us about them.
+_WELL_KNOWN = re.compile(
+    r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl(?:pat|cbt|dt|rt)-[A-Za-z0-9_.-]{16,}"
+    r"|dckr_pat_[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|xox[abprs]-[A-Za-z0-9-]{10,}"
+    r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+)
+
+
+class Secret:
+    """A credential. It has no readable form but ``reveal()``, which only the adapter that sends it calls."""
+
+    __slots__ = ("__value", "source")
+
+    def __init__(self, value: str, source: str) -> None:
+        """``source`` says where it came from (``$HYBRID_CI_GIT_TOKEN``), for messages."""
+        self.__value = value
+        self.source = source
+
+    def reveal(self) -> str:
+        """The value. Only for the channel that it is meant for."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return MASK
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self.__value
+
+    def __hash__(self) -> int:
+        return hash(self.__value)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is never serialised")
+
+
+def spellings(value: str) -> frozenset[str]:
+    """The forms in which a secret shows up in logs: raw, JSON- and URL-escaped, hex, and base64 at any offset."""
+    forms = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], value.encode().hex()}
+    forms.update(_base64_cores(value.encode()))
+    return frozenset(form for form in forms if len(form) >= _SHORTEST)
+
+
+def _base64_cores(raw: bytes) -> Iterable[str]:
+    """The base64 digits that depend on the secret alone, for each of the three alignments."""
+    for offset in range(3):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            digits = encode(b"\0" * offset + raw).decode().rstrip("=")
+            first = (offset * 8 + 5) // 6
+            last = (offset + len(raw)) * 8 // 6
+            yield digits[first:last]
+
+
+class Redactor:
+    """Masks every known secret, and everything that looks like one, in a text."""
+
+    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+        self._forms: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: Secret) -> None:
+        """From now on, mask this one too. A value below eight characters is too short to mask safely."""
+        value = secret.reveal()
+        for part in {value, *value.splitlines()}:
+            if len(part) >= _SHORTEST:
+                self._forms |= spellings(part)
+        longest_first = sorted(self._forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def __call__(self, text: str) -> str:
+        if self._pattern is not None:
+            text = self._pattern.sub(MASK, text)
+        return _WELL_KNOWN.sub(MASK, text)

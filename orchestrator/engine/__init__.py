@@ -1,0 +1,1 @@
+"""What runs the work: children, clock, retry, events."""

@@ -1,0 +1,244 @@
+"""The one way to start a child process: argv, an environment built from nothing, a deadline, capped output.
+
+Git, docker, renderers and host stages all come through here, so what a child can see and for how long it
+can run is decided in one place. A child gets no token, no kubeconfig and no HOME of ours unless its caller
+hands it over by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from orchestrator.core.errors import ConfigurationError
+
+# What every child may see. Proxies and CA bundles are the machine's network configuration, not credentials.
+_ALWAYS_INHERITED = (
+    "PATH", "TMPDIR", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+)  # fmt: skip
+_GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL; a run has 5 s to end after a signal
+_CHUNK = 64 * 1024
+DEFAULT_OUTPUT_LIMIT = 64 * 1024 * 1024
+
+_running: set[subprocess.Popen[bytes]] = set()
+_running_lock = threading.Lock()
+
+
+class ProgramMissing(ConfigurationError):
+    """The program is not on PATH."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one child may use. ``seconds`` is wall time; bytes where not said otherwise."""
+
+    seconds: float = 300.0
+    output: int = DEFAULT_OUTPUT_LIMIT
+    memory: int | None = None
+    file_size: int | None = None
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a child ended. ``truncated`` says that a stream went over the limit and its rest was dropped."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool = False
+    truncated: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """It ended by itself, with 0."""
+        return self.returncode == 0 and not self.timed_out
+
+    @property
+    def error_text(self) -> str:
+        """stderr as text, stripped."""
+        return self.stderr.decode("utf-8", "replace").strip()
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    inherit: Sequence[str] = (),
+    directory: Path | None = None,
+    stdin: bytes | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    on_line: Callable[[str], None] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Completed:
+    """Run a program to its end.
+
+    ``environment`` adds variables, ``inherit`` names further ones to take from ours; ``on_line`` sees each
+    line of stdout and stderr as it comes (from reader threads). A program that fails is a ``Completed`` with
+    its return code, not an exception. Raises ProgramMissing.
+    """
+    program = shutil.which(argv[0])
+    if program is None:
+        raise ProgramMissing(f"{argv[0]} is not installed", hint=f"install {argv[0]} and make sure that it is on PATH")
+    with tempfile.TemporaryDirectory(prefix="hybrid-ci-home-") as home:
+        child = subprocess.Popen(
+            [program, *argv[1:]],
+            env=child_environment(Path(home), inherit, environment or {}),
+            cwd=directory,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # a group of its own, so that its children end with it
+            pass_fds=pass_fds,
+        )
+        with _registered(child):
+            return _supervise(child, stdin, limits, on_line)
+
+
+def child_environment(home: Path, inherit: Sequence[str], extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child: an allow-list, a HOME of its own, no way to a cluster."""
+    wanted = (*_ALWAYS_INHERITED, *inherit)
+    environment = {name: os.environ[name] for name in wanted if name in os.environ}
+    return environment | {"HOME": str(home), "LC_ALL": "C.UTF-8", "KUBECONFIG": os.devnull} | dict(extra)
+
+
+def terminate_all() -> None:
+    """End every child that still runs: SIGTERM to its group, SIGKILL after a grace period."""
+    with _running_lock:
+        children = list(_running)
+    for child in children:
+        _signal_group(child, signal.SIGTERM)
+    for child in children:
+        _kill_after_grace(child)
+
+
+@contextlib.contextmanager
+def _registered(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    with _running_lock:
+        _running.add(child)
+    try:
+        yield
+    finally:
+        if child.poll() is None:
+            _signal_group(child, signal.SIGTERM)
+            _kill_after_grace(child)
+        with _running_lock:
+            _running.discard(child)
+
+
+def _supervise(
+    child: subprocess.Popen[bytes], stdin: bytes | None, limits: Limits, on_line: Callable[[str], None] | None
+) -> Completed:
+    _apply_limits(child.pid, limits)
+    assert child.stdout is not None and child.stderr is not None  # noqa: S101  (Popen was given pipes)
+    stdout = _Reader(child.stdout, limits.output, on_line)
+    stderr = _Reader(child.stderr, limits.output, on_line)
+    writer = _start_writer(child, stdin)
+    timed_out = False
+    try:
+        child.wait(timeout=limits.seconds)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+        _signal_group(child, signal.SIGTERM)
+        _kill_after_grace(child)
+    _signal_group(child, signal.SIGKILL)  # whatever it left behind in its group
+    for thread in (stdout, stderr, writer):
+        if thread is not None:
+            thread.join(timeout=_GRACE_SECONDS)
+    return Completed(
+        child.returncode,
+        stdout.content,
+        stderr.content,
+        timed_out,
+        truncated=stdout.truncated or stderr.truncated,
+    )
+
+
+class _Reader(threading.Thread):
+    """Drains a pipe to its end, keeps the first ``limit`` bytes, and hands on whole lines."""
+
+    def __init__(self, pipe: IO[bytes], limit: int, on_line: Callable[[str], None] | None) -> None:
+        super().__init__(daemon=True)
+        self._pipe, self._limit, self._on_line = pipe, limit, on_line
+        self._kept = bytearray()
+        self._partial = b""
+        self.truncated = False
+        self.start()
+
+    @property
+    def content(self) -> bytes:
+        return bytes(self._kept)
+
+    def run(self) -> None:
+        with self._pipe as pipe, contextlib.suppress(ValueError, OSError):
+            while chunk := os.read(pipe.fileno(), _CHUNK):
+                room = self._limit - len(self._kept)
+                self._kept += chunk[:room]
+                self.truncated |= len(chunk) > room
+                self._hand_on(chunk)
+        if self._on_line and self._partial:
+            self._on_line(self._partial.decode("utf-8", "replace"))
+
+    def _hand_on(self, chunk: bytes) -> None:
+        if self._on_line is None:
+            return
+        *lines, self._partial = (self._partial + chunk).split(b"\n")
+        self._partial = self._partial[-_CHUNK:]  # a "line" without end must not grow without end
+        for line in lines:
+            self._on_line(line.rstrip(b"\r").decode("utf-8", "replace"))
+
+
+def _start_writer(child: subprocess.Popen[bytes], content: bytes | None) -> threading.Thread | None:
+    pipe = child.stdin
+    if pipe is None or content is None:
+        return None
+
+    def write() -> None:
+        with contextlib.suppress(BrokenPipeError, OSError), pipe:
+            pipe.write(content)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    return thread
+
+
+def _apply_limits(pid: int, limits: Limits) -> None:
+    """Limits by prlimit(2) on the running child: a preexec_fn is not safe once threads exist."""
+    wanted = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_AS: limits.memory,
+        resource.RLIMIT_FSIZE: limits.file_size,
+    }
+    prlimit = getattr(resource, "prlimit", None)  # Linux only
+    if prlimit is None:
+        return
+    for kind, value in wanted.items():
+        if value is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
+                prlimit(pid, kind, (value, value))
+
+
+def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, number)
+
+
+def _kill_after_grace(child: subprocess.Popen[bytes]) -> None:
+    try:
+        child.wait(timeout=_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        _signal_group(child, signal.SIGKILL)
+        child.wait()

@@ -1,0 +1,133 @@
+"""The Forge port: pull requests, and the narrow capabilities that a forge may have beyond them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from orchestrator.core.errors import Conflict, Refused
+from orchestrator.core.names import BranchName, CommitId
+
+
+class PullRequestState(StrEnum):
+    """The life of a pull request."""
+
+    OPEN = "open"
+    MERGED = "merged"
+    CLOSED = "closed"  # without a merge: somebody said no
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A pull request as the forge tells it. Its text is never trusted as state: anyone may edit it."""
+
+    number: int
+    url: str
+    title: str
+    body: str
+    head: BranchName
+    head_commit: CommitId | None
+    base: BranchName
+    state: PullRequestState
+    author: str
+    draft: bool = False
+    merge_commit: CommitId | None = None
+    created: datetime | None = None
+    updated: datetime | None = None
+    labels: tuple[str, ...] = ()
+    approvals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestDraft:
+    """What we ask a forge to open."""
+
+    title: str
+    body: str
+    head: BranchName
+    base: BranchName
+    draft: bool = False
+
+
+class StatusState(StrEnum):
+    """An agent's verdict on a commit, normalised."""
+
+    PENDING = "pending"
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class CommitStatus:
+    """What somebody (an agent in the cluster, usually) says about a commit of the GitOps repository."""
+
+    context: str
+    state: StatusState
+    description: str = ""
+    target_url: str = ""
+    creator: str = ""
+    created: datetime | None = field(default=None, compare=False)
+
+
+class PullRequestMoved(Conflict):
+    """The head is not the one that was inspected; nothing was merged."""
+
+
+class NotMergeable(Refused):
+    """The forge's rules do not let this pull request merge now."""
+
+
+class Forge(Protocol):
+    """What every forge can do. Writes are idempotent: asking for what is already so changes nothing.
+
+    Every method raises RemoteError when the forge fails or refuses the login.
+    """
+
+    @property
+    def name(self) -> str:
+        """``local``, ``github`` or ``gitlab``."""
+
+    def check_access(self) -> None:
+        """A cheap request that proves that the login works and the repository is there."""
+
+    def pull_requests(self, head: BranchName, base: BranchName) -> Sequence[PullRequest]:
+        """Every pull request from ``head`` into ``base`` of this repository, newest first, whatever its state."""
+
+    def open(self, draft: PullRequestDraft) -> PullRequest:
+        """Open one, or give back the open one that head and base already have (never a second one)."""
+
+    def update(self, number: int, *, title: str, body: str) -> PullRequest:
+        """Replace title and body of an open pull request."""
+
+    def close(self, number: int, comment: str) -> PullRequest:
+        """Close without merging, saying why. Closing a closed one changes nothing."""
+
+
+class Browsing(Protocol):
+    """The forge can list and show."""
+
+    def list(self, state: PullRequestState | None = None) -> Sequence[PullRequest]:
+        """Pull requests, newest first; all states when None."""
+
+    def show(self, number: int) -> PullRequest:
+        """One of them. Raises ConfigurationError when there is none."""
+
+
+class Merging(Protocol):
+    """The forge can merge under its own rules."""
+
+    def merge(self, number: int, expected_head: CommitId, message: str | None = None) -> PullRequest:
+        """Merge exactly ``expected_head``. Raises PullRequestMoved, NotMergeable."""
+
+
+class CommitStatuses(Protocol):
+    """The forge keeps statuses of commits."""
+
+    def statuses(self, commit: CommitId) -> Sequence[CommitStatus]:
+        """The newest status of each context."""
+
+    def set_status(self, commit: CommitId, status: CommitStatus) -> None:
+        """Write one: what the agent in the cluster does; here for the local forge and for tests."""

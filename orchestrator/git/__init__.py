@@ -1,0 +1,1 @@
+"""Every git process hybrid-ci starts."""

@@ -1,0 +1,1 @@
+"""The GitOps repository: read, plan, commit, push, hand off."""

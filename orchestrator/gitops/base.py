@@ -1,0 +1,88 @@
+"""The GitOpsRepository port: a tip, some files, a commit, a push by compare-and-swap. No worktree, ever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from orchestrator.core.errors import Conflict, RemoteError
+from orchestrator.core.names import CommitId, RefName, RepoPath
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """A commit without its content. ``committer`` is ``Name <address>``."""
+
+    id: CommitId
+    parents: tuple[CommitId, ...]
+    tree: CommitId
+    author: str
+    committer: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """The ref was read back and is ours. ``first_try`` is False when an error had hidden that it landed."""
+
+    commit: CommitId
+    first_try: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LostRace:
+    """Somebody moved the ref: it is at ``actual`` now (None: gone). Recompute the change and push again."""
+
+    actual: CommitId | None
+
+
+PushOutcome = Landed | LostRace
+
+
+class Unreadable(Conflict):
+    """A path that the change needs is a symlink, a submodule, or not a file."""
+
+
+class UnknownOutcome(RemoteError):
+    """The push may or may not have landed and the ref can't be read; safe to run again."""
+
+
+class GitOpsRepository(Protocol):
+    """Reads and writes one remote repository. Every method raises RemoteError when the remote fails."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without credentials; for messages."""
+
+    def tips(self, refs: Sequence[RefName]) -> Mapping[RefName, CommitId]:
+        """The current commit of each of these refs that exists, in one request."""
+
+    def files(self, commit: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, bytes]:
+        """Every regular file of the commit that a pattern names, with its bytes, in one batch.
+
+        Patterns are ``/``-separated; ``*`` stays within a name, ``**`` is any number of folders; a pattern
+        that names a folder means all files below it. Raises Unreadable for a symlink or submodule in the way.
+        """
+
+    def commit(
+        self, parent: CommitId, edits: Mapping[RepoPath, bytes], message: str, when: datetime | None = None
+    ) -> CommitId:
+        """A new commit (not pushed yet) on ``parent`` with these files replaced; modes are kept.
+
+        ``when`` is author and committer date; now when None. Raises Unreadable.
+        """
+
+    def push(self, ref: RefName, new: CommitId, expected: CommitId | None) -> PushOutcome:
+        """Move ``ref`` from ``expected`` (None: it must not exist) to ``new``, or say that it moved.
+
+        The ref is read back after any failure, a rejection included. Raises Refused when the server's rules
+        say no, UnknownOutcome when nothing can be told.
+        """
+
+    def commits(self, base: CommitId, head: CommitId) -> Sequence[CommitInfo]:
+        """The commits that ``head`` has and ``base`` has not, newest first."""
+
+    def check_push(self, ref: RefName) -> None:
+        """Prove that we may write, as far as the server tells without a write. Raises RemoteError, Refused."""

@@ -1,0 +1,1 @@
+"""Building, testing, pushing and proving images."""

@@ -1,0 +1,160 @@
+"""The image ports: build, run, push, and ask the registry. Each is small; adapters sit beside this file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.core.errors import RemoteError, WorkFailed
+from orchestrator.core.image import Digest, Platform, Repository, TaggedImage
+from orchestrator.engine.events import Reporter
+
+MEBIBYTE = 1024 * 1024
+
+
+class BuildFailed(WorkFailed):
+    """The Dockerfile or its context does not build."""
+
+
+class PushFailed(RemoteError):
+    """The registry did not take the image, or did not say so clearly."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSpec:
+    """What to build. ``context`` and ``dockerfile`` are absolute paths."""
+
+    name: str
+    context: Path
+    dockerfile: Path
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    platform: Platform | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image in an engine. It has no registry digest yet: only a registry can give one.
+
+    ``engine_id`` is what the engine calls it: a config digest on the classic store, a manifest or index
+    digest on the containerd store.
+    """
+
+    name: str
+    engine_id: Digest
+    platform: Platform
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One container run on a built image, in the fixed safe profile.
+
+    ``publish`` is a container port to publish on loopback; ``read_back`` a path in the container to stream
+    out afterwards. ``network`` False means none at all (publishing needs it True).
+    """
+
+    command: Sequence[str] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    working_directory: str | None = None
+    network: bool = False
+    publish: int | None = None
+    seconds: float = 300.0
+    memory: int = 512 * MEBIBYTE
+    pids: int = 256
+    read_back: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a container ended. ``log_tail`` are its last lines; ``files`` the streamed members under ``read_back``."""
+
+    exit_code: int | None
+    timed_out: bool
+    seconds: float
+    log_tail: tuple[str, ...]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    out_of_memory: bool = False
+
+
+class RunningContainer(Protocol):
+    """A container that serves while the test asks it something."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port on loopback where the published port answers."""
+
+    def running(self) -> bool:
+        """It has not ended."""
+
+    def stop(self) -> RunResult:
+        """End and remove it; what it said. Stopping twice gives the same result."""
+
+
+class ImageBuilder(Protocol):
+    """Builds an image in an engine."""
+
+    def build(self, spec: BuildSpec, reporter: Reporter) -> BuiltImage:
+        """Build; the log goes to the reporter. Raises BuildFailed, ConfigurationError, RemoteError."""
+
+
+class ContainerEngine(Protocol):
+    """Runs built images, and pushes them."""
+
+    def check(self) -> str:
+        """What answers (name and version). Raises RemoteError or ConfigurationError with what to do."""
+
+    def run(self, image: BuiltImage, spec: RunSpec, reporter: Reporter, stage: str) -> RunResult:
+        """Run to the end or the time limit; the container is always removed."""
+
+    def start(self, image: BuiltImage, spec: RunSpec) -> RunningContainer:
+        """Start one that serves; the caller stops it."""
+
+    def push(self, image: BuiltImage, target: TaggedImage, reporter: Reporter, stage: str) -> Digest | None:
+        """Tag and push. Gives the digest that the engine claims, if it does. Raises PushFailed, Refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformManifest:
+    """One entry of an index."""
+
+    digest: Digest
+    platform: Platform | None
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryManifest:
+    """A manifest or index whose bytes hash to ``digest``: the registry could not lie about it.
+
+    ``config`` is set for an image manifest, ``manifests`` for an index.
+    """
+
+    digest: Digest
+    media_type: str
+    content: bytes
+    config: Digest | None = None
+    manifests: tuple[PlatformManifest, ...] = ()
+
+    @property
+    def is_index(self) -> bool:
+        """It names manifests of several platforms."""
+        return self.config is None
+
+
+class Registry(Protocol):
+    """Asks registries. Every answer is verified against its digest; every method raises RemoteError."""
+
+    def check_login(self, repository: Repository) -> None:
+        """A cheap authenticated request for this repository."""
+
+    def resolve(self, image: TaggedImage) -> Digest | None:
+        """The digest that the tag points to now; None when there is no such tag."""
+
+    def manifest(self, repository: Repository, digest: Digest) -> RegistryManifest | None:
+        """The manifest with this digest, its bytes hashed; None when there is none."""
+
+    def config(self, repository: Repository, digest: Digest) -> Mapping[str, object]:
+        """The image configuration with this digest (``os``, ``architecture``, ``config.Labels`` …), hashed."""

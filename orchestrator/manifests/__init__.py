@@ -1,0 +1,1 @@
+"""Pure functions from manifest bytes to manifest bytes."""

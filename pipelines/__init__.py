@@ -1,0 +1,1 @@
+"""The pipelines: what a command does, as a visible list of steps over the ports."""
