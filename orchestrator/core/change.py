@@ -1,0 +1,161 @@
+"""A change: an intent (environment × image → digest), never a text patch, and the plan that applies it.
+
+The intent travels in commit trailers, so that it can be read back from Git alone and computed again on
+whatever the branch's tip is by then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.core.image import ImageReference, InvalidReference, PinnedImage
+from orchestrator.core.names import BranchName, CommitId, InvalidName, RepoPath
+from orchestrator.core.release import Release
+
+_TRAILER = re.compile(r"^Hybrid-CI-(?P<key>[A-Za-z-]+): (?P<value>.*)$")
+
+
+class Action(StrEnum):
+    """Why a change is made."""
+
+    RELEASE = "release"
+    PIN = "pin"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the source commit stands on its branch: an unauthenticated claim that orders releases."""
+
+    branch: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What shall run where. ``scope`` is the application; with the environment it names the branch."""
+
+    action: Action
+    environment: str
+    scope: str
+    images: tuple[PinnedImage, ...]
+    release: str
+    source: CommitId | None = None
+    position: Position | None = None
+
+    @classmethod
+    def of(cls, action: Action, environment: str, release: Release) -> Change:
+        """The change that brings a release to an environment."""
+        source = release.source
+        position = None
+        if source is not None and source.branch and source.first_parent_count:
+            position = Position(source.branch, source.first_parent_count)
+        return cls(
+            action,
+            environment,
+            release.application,
+            release.pins,
+            release.id,
+            source.id if source else None,
+            position,
+        )
+
+    @property
+    def branch(self) -> BranchName:
+        """The stable branch: ``hybrid-ci/<encoded environment>/<encoded scope>``."""
+        return BranchName(f"hybrid-ci/{encode(self.environment)}/{encode(self.scope)}")
+
+    def older_than(self, other: Change) -> bool:
+        """Both come from the same source branch, and the other one is further along."""
+        if self.position is None or other.position is None or self.position.branch != other.position.branch:
+            return False
+        return self.position.count < other.position.count
+
+
+def encode(name: str) -> str:
+    """A name as one part of a ref: reversible, and ``prod`` never clashes with ``prod/eu-1``.
+
+    Everything but lower-case letters, digits, ``-`` and single inner dots becomes ``_xx`` (UTF-8 hex), so that
+    two names never meet on a file system that ignores case, and no part ends in ``.lock``.
+    """
+    safe = re.sub(r"[^a-z0-9-]", lambda match: "".join(f"_{byte:02x}" for byte in match[0].encode()), name)
+    return safe.replace("-", "_2d", 1) if safe.startswith("-") else safe
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPin:
+    """One pin that the change moves."""
+
+    path: RepoPath
+    line: int
+    place: str
+    before: ImageReference
+    after: PinnedImage
+
+
+@dataclass(frozen=True, slots=True)
+class FileEdit:
+    """One file, before and after."""
+
+    path: RepoPath
+    before: bytes
+    after: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePlan:
+    """A change computed on one commit: exactly what would be written. No edits: it already holds there."""
+
+    change: Change
+    base: CommitId
+    edits: tuple[FileEdit, ...]
+    pins: tuple[PlannedPin, ...]
+
+    @property
+    def empty(self) -> bool:
+        """There is nothing to do."""
+        return not self.edits
+
+
+def trailers(change: Change) -> Iterator[str]:
+    """The lines that carry the intent in a commit message."""
+    yield f"Hybrid-CI-Action: {change.action}"
+    yield f"Hybrid-CI-Environment: {change.environment}"
+    yield f"Hybrid-CI-Scope: {change.scope}"
+    yield f"Hybrid-CI-Release: {change.release}"
+    for image in change.images:
+        yield f"Hybrid-CI-Pin: {image}"
+    if change.source is not None:
+        position = f" {change.position.count} {change.position.branch}" if change.position else ""
+        yield f"Hybrid-CI-Source: {change.source}{position}"
+
+
+def read_trailers(message: str) -> Change | None:
+    """The change that a commit message carries; None when it carries none, or a damaged one."""
+    found: dict[str, list[str]] = {}
+    for line in message.rpartition("\n\n")[2].splitlines():
+        if match := _TRAILER.match(line):
+            found.setdefault(match["key"], []).append(match["value"])
+    try:
+        source, position = _read_source(found.get("Source", [""])[0])
+        return Change(
+            Action(found["Action"][0]),
+            found["Environment"][0],
+            found["Scope"][0],
+            tuple(PinnedImage.parse(text) for text in found["Pin"]),
+            found["Release"][0],
+            source,
+            position,
+        )
+    except (KeyError, ValueError, InvalidReference, InvalidName):
+        return None
+
+
+def _read_source(text: str) -> tuple[CommitId | None, Position | None]:
+    if not text:
+        return None, None
+    commit, _, rest = text.partition(" ")
+    count, _, branch = rest.partition(" ")
+    return CommitId(commit), Position(branch, int(count)) if branch else None
