@@ -1,4 +1,4 @@
-"""A change: an intent (environment × image → digest), never a text patch, and the plan that applies it.
+"""A change: an intent (environment and image to digest), never a text patch, and the plan that applies it.
 
 The intent travels in commit trailers, so that it can be read back from Git alone and computed again on
 whatever the branch's tip is by then.

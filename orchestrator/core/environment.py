@@ -10,6 +10,7 @@ import graphlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NoReturn
 
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.image import Repository
@@ -93,36 +94,30 @@ class Policy:
             hint=f"did you mean {close[0]!r}?" if close else f"known environments: {known}",
         )
 
-    def authorise(self, application: str, environment: Environment, images: Sequence[Repository]) -> tuple[str, ...]:
-        """The path patterns that this application may change there with these images. Raises Refused."""
+    def authorise(self, application: str, environment: Environment, images: Sequence[Repository]) -> None:
+        """The application may hand these images off to this environment. Raises Refused."""
+        rule = self._rule(application)
+        if rule is not None and rule.environments and environment.name not in rule.environments:
+            self._refuse(f"the application {application!r} may not hand off to {environment.name!r}", rule.environments)
         for image in images:
             self._check_registry(image)
-        patterns = environment.patterns(application)
-        rule = self._rule(application)
-        if rule is None:
-            return patterns
-        if rule.environments and environment.name not in rule.environments:
-            raise Refused(
-                f"the application {application!r} may not hand off to {environment.name!r}",
-                where=self.origin,
-                hint=f"it may hand off to {', '.join(rule.environments)}; the GitOps repository's owners can change that",
-            )
-        for image in images:
-            if not any(matches(pattern, str(image)) for pattern in rule.images):
-                raise Refused(
-                    f"the application {application!r} may not change the image {image}",
-                    where=self.origin,
-                    hint=f"it may change {', '.join(rule.images)}; the GitOps repository's owners can change that",
-                )
-        return tuple(path.replace("{application}", application) for path in rule.paths) or patterns
+            if rule is not None and not any(matches(pattern, str(image)) for pattern in rule.images):
+                self._refuse(f"the application {application!r} may not change the image {image}", rule.images)
 
     def allows(self, application: str, environment: Environment, path: str) -> bool:
         """The application may change this path: it lies in the environment, and in the rule's own paths."""
-        rule = self._rule(application)
         inside = any(matches(pattern, path) for pattern in environment.patterns(application))
+        rule = self._rule(application)
         if rule is None or not rule.paths:
             return inside
-        return inside and any(matches(p.replace("{application}", application), path) for p in rule.paths)
+        return inside and any(matches(own.replace("{application}", application), path) for own in rule.paths)
+
+    def _refuse(self, message: str, allowed: Sequence[str]) -> NoReturn:
+        raise Refused(
+            message,
+            where=self.origin,
+            hint=f"allowed: {', '.join(allowed)}; the owners of the GitOps repository can change that",
+        )
 
     def _check_registry(self, image: Repository) -> None:
         if self.registries and not any(matches(pattern, str(image)) for pattern in self.registries):

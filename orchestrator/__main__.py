@@ -1,0 +1,5 @@
+"""``python -m orchestrator`` is ``hybrid-ci``."""
+
+from orchestrator.cli import main
+
+main()

@@ -1,0 +1,115 @@
+"""The root command: global options, commands loaded when they are called, one error boundary."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from orchestrator.cli.boundary import guarded
+from orchestrator.cli.commands import COMMANDS
+
+
+class LogFormat(StrEnum):
+    """How progress is written to stderr."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+class OutputFormat(StrEnum):
+    """How results are written to stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The global options, as every command finds them in ``context.obj``."""
+
+    config: Path
+    log_format: LogFormat
+    quiet: bool
+    verbose: bool
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a command's module when somebody calls that command."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="hybrid-ci",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def command_app(**settings: Any) -> typer.Typer:
+    """A Typer for one command's module, with the settings that all share."""
+    return typer.Typer(
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+        **settings,
+    )
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from orchestrator import __version__
+
+        typer.echo(f"hybrid-ci {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    config: Annotated[
+        Path, typer.Option(envvar="HYBRID_CI_CONFIG", metavar="FILE", help="Configuration file.")
+    ] = Path("hybrid-ci.yaml"),
+    log_format: Annotated[LogFormat, typer.Option(help="Progress as auto, text or json.")] = LogFormat.AUTO,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More detail on stderr.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """CI builds, tests and pushes images, then opens a pull request that pins them by digest."""
+    context.obj = Settings(config, log_format, quiet, verbose)
+
+
+def run() -> int:
+    """Parse the command line, run the command, give the exit code. Nothing but this prints errors."""
+    command = typer.main.get_command(app)
+    return guarded(lambda: command.main(prog_name="hybrid-ci", standalone_mode=False), verbose=_wants_detail())
+
+
+def _wants_detail() -> bool:
+    return any(argument in ("--verbose", "-v") for argument in sys.argv[1:])

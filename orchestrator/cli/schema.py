@@ -1,0 +1,34 @@
+"""``hybrid-ci schema``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.app import command_app
+
+app = command_app()
+
+
+class Document(StrEnum):
+    """What a schema can be printed of."""
+
+    CONFIG = "config"
+    POLICY = "policy"
+    RECORD = "record"
+
+
+@app.command(epilog="Example: hybrid-ci schema policy > environments.schema.json")
+def schema(
+    document: Annotated[Document, typer.Argument(help="Which document: config, policy or record.")] = Document.CONFIG,
+) -> None:
+    """Print the JSON Schema of a configuration file or a record."""
+    import json
+
+    from orchestrator.config.schema import application_schema, policy_schema
+    from orchestrator.reports.records import record_schema
+
+    make = {Document.CONFIG: application_schema, Document.POLICY: policy_schema, Document.RECORD: record_schema}
+    typer.echo(json.dumps(make[document](), indent=2))

@@ -1,0 +1,156 @@
+"""The release record: a JSON document with a versioned schema. A claim until it is signed."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator import __version__
+from orchestrator.core.errors import ConfigurationError
+from orchestrator.core.release import Release
+
+SCHEMA: Final = "hybrid-ci.release/v1"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceRecord(_Part):
+    """The commit that the images were built from."""
+
+    commit: str = Field(description="Full commit id.")
+    branch: str | None = Field(description="Branch, when known.")
+    tags: list[str] = Field(description="Tags that point to the commit.")
+    repository: str | None = Field(description="URL without credentials.")
+    dirty: bool = Field(description="The work tree held uncommitted changes.")
+
+
+class CasesRecord(_Part):
+    """Counts of a JUnit report."""
+
+    tests: int
+    failures: int
+    errors: int
+    skipped: int
+
+
+class TestRecord(_Part):
+    """One test of one image."""
+
+    __test__ = False  # pytest collects by name
+
+    name: str
+    passed: bool
+    seconds: float
+    cases: CasesRecord | None = None
+
+
+class ImageRecord(_Part):
+    """One image, as the registry reported it."""
+
+    name: str
+    repository: str = Field(description="Registry and path.")
+    tag: str | None
+    digest: str = Field(description="sha256 of the manifest or index, read back from the registry.")
+    kind: Literal["manifest", "index"] = Field(description="What the digest is of.")
+    config: str | None = Field(description="Digest of the image configuration: what was tested.")
+    platforms: list[str]
+    tests: list[TestRecord]
+
+
+class PullRequestRecord(_Part):
+    """Where to look."""
+
+    number: int | None
+    url: str
+    branch: str
+    commit: str
+
+
+class ReleaseRecord(_Part):
+    """What a release did."""
+
+    schema_: Literal["hybrid-ci.release/v1"] = Field(default=SCHEMA, alias="schema")
+    hybrid_ci: str = Field(default=__version__, description="Version that wrote the record.")
+    release: str = Field(description="Id: the same source and digests give the same id.")
+    application: str
+    environment: str
+    state: str = Field(description="opened, updated, unchanged, superseded or planned.")
+    changed: bool = Field(description="Something was written to the GitOps repository.")
+    created: datetime
+    source: SourceRecord | None
+    images: list[ImageRecord]
+    pull_request: PullRequestRecord | None
+
+    def to_json(self) -> str:
+        """Indented JSON with a final newline."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
+
+    def write(self, file: Path) -> None:
+        """Write the record. Raises ConfigurationError when the file can't be written."""
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(self.to_json(), encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(
+                f"the record can't be written: {error.strerror}",
+                where=str(file),
+                hint="the release itself is done; run it again with another --record to get the record",
+            ) from None
+
+
+def record_schema() -> dict[str, Any]:
+    """The JSON Schema of the release record."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **ReleaseRecord.model_json_schema()}
+
+
+def source_record(release: Release) -> SourceRecord | None:
+    """The source part of a release."""
+    source = release.source
+    if source is None:
+        return None
+    return SourceRecord(
+        commit=str(source.id),
+        branch=source.branch,
+        tags=list(source.tags),
+        repository=source.remote,
+        dirty=source.dirty,
+    )
+
+
+def image_records(release: Release) -> list[ImageRecord]:
+    """The images of a release with their tests."""
+    return [
+        ImageRecord(
+            name=image.name,
+            repository=str(image.pinned.repository),
+            tag=image.pinned.tag,
+            digest=str(image.pinned.digest),
+            kind="index" if image.kind == "index" else "manifest",
+            config=str(image.config) if image.config else None,
+            platforms=[str(platform) for platform in image.platforms],
+            tests=[
+                TestRecord(
+                    name=test.name,
+                    passed=test.passed,
+                    seconds=round(test.seconds, 3),
+                    cases=CasesRecord(
+                        tests=test.cases.tests,
+                        failures=test.cases.failures,
+                        errors=test.cases.errors,
+                        skipped=test.cases.skipped,
+                    )
+                    if test.cases
+                    else None,
+                )
+                for test in release.tests
+                if test.image == image.name
+            ],
+        )
+        for image in release.images
+    ]
