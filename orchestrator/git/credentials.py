@@ -1,0 +1,123 @@
+"""The channel of a credential: from memory to the one configured host, and nowhere else.
+
+A token is handed to git by a credential helper that is configured for exactly the remote's scheme, host and
+port (gitcredentials(7), "CREDENTIAL CONTEXTS"). The helper reads it from an inherited descriptor of a file
+without a name, so it stands in no argv, environment, configuration, URL, or directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestrator.core.errors import ConfigurationError
+from orchestrator.core.names import RemoteURL
+from orchestrator.core.secret import Secret
+from orchestrator.git.command import Transport
+
+_SSH_OPTIONS = (
+    "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+    "PermitLocalCommand=no",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "ClearAllForwardings=yes",
+    "ConnectTimeout=20",
+    "ServerAliveInterval=10",
+    "ServerAliveCountMax=3",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GitCredentials:
+    """How to log in at the GitOps repository's host.
+
+    ``token`` with ``username`` for https; ``ssh_key`` and ``known_hosts`` for ssh, where the agent and the
+    user's own files serve when they are None. ``ca_bundle`` is a file of trusted authorities for https.
+    """
+
+    token: Secret | None = None
+    username: str = "x-access-token"
+    ssh_key: Path | None = None
+    known_hosts: Path | None = None
+    ca_bundle: Path | None = None
+
+    def __post_init__(self) -> None:
+        token = self.token.reveal() if self.token else ""
+        if any(c in text for text in (token, self.username) for c in "\r\n\0"):
+            source = self.token.source if self.token else None
+            raise ConfigurationError(
+                "the Git token or user name holds a line break", where=source, hint="set the bare value"
+            )
+
+
+@contextlib.contextmanager
+def transport_to(url: RemoteURL, credentials: GitCredentials | None) -> Iterator[Transport]:
+    """What git may use to reach ``url``: one protocol, and the login for that host. It ends with the block."""
+    credentials = credentials or GitCredentials()
+    if url.scheme == "file":
+        yield Transport(protocols=("file",))
+    elif url.scheme == "ssh":
+        environment = {"GIT_SSH_COMMAND": ssh_command(credentials), "GIT_SSH_VARIANT": "ssh"}
+        yield Transport(protocols=("ssh",), environment=environment, inherit=("SSH_AUTH_SOCK",))
+    else:
+        with _http(url, credentials) as transport:
+            yield transport
+
+
+def ssh_command(credentials: GitCredentials) -> str:
+    """The ssh that git starts: never asks, never trusts a new host, forwards nothing."""
+    words = ["ssh"]
+    for option in _SSH_OPTIONS:
+        words += ["-o", option]
+    if credentials.ssh_key:
+        words += ["-o", "IdentitiesOnly=yes", "-i", str(credentials.ssh_key)]
+    if credentials.known_hosts:
+        words += ["-o", f"UserKnownHostsFile={credentials.known_hosts}", "-o", "GlobalKnownHostsFile=/dev/null"]
+    return shlex.join(words)
+
+
+@contextlib.contextmanager
+def _http(url: RemoteURL, credentials: GitCredentials) -> Iterator[Transport]:
+    settings: list[tuple[str, str]] = []
+    if credentials.ca_bundle:
+        settings.append(("http.sslCAInfo", str(credentials.ca_bundle)))
+    if credentials.token is None:
+        yield Transport(protocols=(url.scheme,), configuration=settings)
+        return
+    answer = f"username={credentials.username}\npassword={credentials.token.reveal()}\n"
+    with _nameless_file(answer.encode()) as descriptor:
+        settings.append((f"credential.{_origin(url)}.helper", _helper(descriptor)))
+        yield Transport(protocols=(url.scheme,), configuration=settings, pass_fds=(descriptor,))
+
+
+def _helper(descriptor: int) -> str:
+    """A helper that only answers ``get``; opening /dev/fd anew reads from the start each time."""
+    return f'!f() {{ test "$1" = get || exit 0; exec cat /dev/fd/{descriptor}; }}; f'
+
+
+def _origin(url: RemoteURL) -> str:
+    parts = urlsplit(url.value)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+@contextlib.contextmanager
+def _nameless_file(content: bytes) -> Iterator[int]:
+    """A descriptor of a file that no directory holds: in memory where the system can, else unlinked at once."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("hybrid-ci", os.MFD_CLOEXEC)
+    else:  # pragma: no cover  (not Linux)
+        descriptor, name = tempfile.mkstemp(prefix="hybrid-ci-")
+        Path(name).unlink()
+    try:
+        os.write(descriptor, content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
