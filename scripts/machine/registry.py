@@ -1,0 +1,160 @@
+"""Private registries on loopback: plain, or with TLS and a password. Debian's docker-registry, a port of its choice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import secrets
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.machine import daemon, packages
+from scripts.machine.daemon import Daemon
+from scripts.machine.errors import MachineError
+
+_LISTENING = re.compile(r"listening on (127\.0\.0\.1:\d+)")
+_USER = "ci"
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """``host`` is 127.0.0.1:port. With TLS: the CA's file, a folder that holds it as ``ca.crt``, and the login."""
+
+    host: str
+    process: Daemon
+    ca_file: str = ""
+    certificates: str = ""
+    username: str = ""
+    password: str = ""
+
+
+def program(state: Path, *, install: bool, say: packages.Say) -> str:
+    """The docker-registry program: the installed one, else Debian's package unpacked below ``state``."""
+    found = packages.which("docker-registry")
+    if found:
+        return found
+    if not install:
+        raise MachineError("docker-registry is missing", hint="install with: apt-get install -y docker-registry")
+    return str(packages.unpack("docker-registry", "docker-registry", state / "packages", say=say))
+
+
+def start(executable: str, folder: Path, *, tls: bool, wanted: str, say: packages.Say) -> Registry:
+    """Start a registry with its blobs below ``folder``; ``wanted`` is the address to take again where it is free."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    login = _make_login(folder) if tls else ""
+    if tls:
+        _make_certificates(folder)
+    for address in dict.fromkeys((wanted or "127.0.0.1:0", "127.0.0.1:0")):
+        configuration = folder / "config.json"  # JSON is YAML
+        configuration.write_text(json.dumps(_configuration(folder, address, tls=tls), indent=1))
+        configuration.chmod(0o600)
+        try:
+            host, process = _launch(executable, configuration, folder / "registry.log")
+        except MachineError as error:
+            if "address already in use" not in error.log:
+                raise
+            continue
+        registry = Registry(host, process)
+        if tls:
+            authority = str(folder / "certificates" / "ca.crt")
+            registry = Registry(host, process, authority, str(folder / "certificates"), _USER, login)
+        say(f"started a private registry{' with TLS and a password' if tls else ''} (pid {process.pid}) at {host}")
+        return registry
+    raise MachineError("no free port for the registry on 127.0.0.1")
+
+
+def answers(registry: Registry) -> bool:
+    """The registry answers ``GET /v2/`` (401 is an answer)."""
+    scheme = "https" if registry.ca_file else "http"
+    context = ssl.create_default_context(cafile=registry.ca_file) if registry.ca_file else None
+    with contextlib.suppress(OSError):
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+        if context:
+            handlers.append(urllib.request.HTTPSHandler(context=context))
+        try:
+            with urllib.request.build_opener(*handlers).open(f"{scheme}://{registry.host}/v2/", timeout=3):
+                return True
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code == 401
+    return False
+
+
+def _launch(executable: str, configuration: Path, log: Path) -> tuple[str, Daemon]:
+    environment = {"PATH": packages.search_path(), "LC_ALL": "C.UTF-8"}
+    process = daemon.start([executable, "serve", str(configuration)], log=log, environment=environment)
+    try:
+        daemon.wait_until(lambda: bool(_address(log)), process, name="docker-registry", log=log)
+    except MachineError:
+        daemon.stop(process)
+        raise
+    return _address(log), process
+
+
+def _address(log: Path) -> str:
+    """The address that the registry says it listens on: it was given port 0, so nobody can take it in between."""
+    match = _LISTENING.search(log.read_text(errors="replace"))
+    return match.group(1) if match else ""
+
+
+def _configuration(folder: Path, address: str, *, tls: bool) -> dict[str, object]:
+    """https://distribution.github.io/distribution/about/configuration/"""
+    http: dict[str, object] = {"addr": address, "secret": secrets.token_hex(16)}
+    answer: dict[str, object] = {
+        "version": 0.1,
+        "log": {"level": "info", "accesslog": {"disabled": True}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(folder / "data")},
+            "delete": {"enabled": True},
+            "cache": {"blobdescriptor": "inmemory"},
+        },
+        "http": http,
+    }
+    if tls:
+        http["tls"] = {"certificate": str(folder / "server.crt"), "key": str(folder / "server.key")}
+        answer["auth"] = {"htpasswd": {"realm": "hybrid-ci", "path": str(folder / "htpasswd")}}
+    return answer
+
+
+def _make_login(folder: Path) -> str:
+    """A password made on the spot; the registry's file holds its bcrypt hash, the only kind that it accepts."""
+    password = secrets.token_urlsafe(18)
+    answer = _run([packages.which("htpasswd") or "htpasswd", "-niB", "-C", "5", _USER], password)
+    (folder / "htpasswd").write_text(answer)
+    return password
+
+
+def _make_certificates(folder: Path) -> None:
+    """An authority of our own, and a certificate of it for loopback."""
+    authority = folder / "certificates"
+    authority.mkdir(exist_ok=True)
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    ca = ("-subj", "/CN=hybrid-ci test authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    _openssl("req", "-x509", *key, *ca, "-days", "30", "-keyout", f"{folder}/ca.key", "-out", f"{authority}/ca.crt")
+    server = ("-subj", "/CN=127.0.0.1", "-keyout", f"{folder}/server.key", "-out", f"{folder}/server.csr")
+    _openssl("req", *key, *server)
+    extensions = folder / "server.ext"
+    extensions.write_text(
+        "basicConstraints=CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth\n"
+        "subjectAltName=IP:127.0.0.1,DNS:localhost\n"
+        "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    )
+    signing = ("-CA", f"{authority}/ca.crt", "-CAkey", f"{folder}/ca.key", "-CAcreateserial", "-days", "30")
+    files = ("-in", f"{folder}/server.csr", "-out", f"{folder}/server.crt", "-extfile", str(extensions))
+    _openssl("x509", "-req", *files, *signing)
+
+
+def _openssl(*arguments: str) -> None:
+    _run(["openssl", *arguments], "")
+
+
+def _run(argv: list[str], stdin: str) -> str:
+    answer = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        raise MachineError(f"{' '.join(argv[:2])} failed", log=answer.stderr.strip())
+    return answer.stdout
