@@ -91,9 +91,9 @@ def _print_version(value: bool) -> None:
 @app.callback()
 def root(
     context: typer.Context,
-    config: Annotated[
-        Path, typer.Option(envvar="HYBRID_CI_CONFIG", metavar="FILE", help="Configuration file.")
-    ] = Path("hybrid-ci.yaml"),
+    config: Annotated[Path, typer.Option(envvar="HYBRID_CI_CONFIG", metavar="FILE", help="Configuration file.")] = Path(
+        "hybrid-ci.yaml"
+    ),
     log_format: Annotated[LogFormat, typer.Option(help="Progress as auto, text or json.")] = LogFormat.AUTO,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More detail on stderr.")] = False,

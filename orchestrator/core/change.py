@@ -64,14 +64,19 @@ class Change:
 
     @property
     def branch(self) -> BranchName:
-        """The stable branch: ``hybrid-ci/<encoded environment>/<encoded scope>``."""
-        return BranchName(f"hybrid-ci/{encode(self.environment)}/{encode(self.scope)}")
+        """The stable branch of this environment and scope."""
+        return branch_for(self.environment, self.scope)
 
     def older_than(self, other: Change) -> bool:
         """Both come from the same source branch, and the other one is further along."""
         if self.position is None or other.position is None or self.position.branch != other.position.branch:
             return False
         return self.position.count < other.position.count
+
+
+def branch_for(environment: str, scope: str) -> BranchName:
+    """The one branch for an environment and a scope: ``hybrid-ci/<encoded environment>/<encoded scope>``."""
+    return BranchName(f"hybrid-ci/{encode(environment)}/{encode(scope)}")
 
 
 def encode(name: str) -> str:

@@ -1,0 +1,68 @@
+"""``hybrid-ci init``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.app import Settings, command_app
+
+app = command_app()
+
+
+@app.command(epilog="Example: hybrid-ci init --registry ghcr.io/acme/shop --gitops https://github.com/acme/gitops.git")
+def init(
+    context: typer.Context,
+    application: Annotated[str | None, typer.Option(help="The application's name (default: the folder's).")] = None,
+    registry: Annotated[str | None, typer.Option(help="Where images go, such as ghcr.io/acme/shop.")] = None,
+    gitops: Annotated[str | None, typer.Option(metavar="URL", help="The GitOps repository.")] = None,
+    environment: Annotated[str, typer.Option("--env", help="The environment that releases go to.")] = "dev",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Write a commented configuration from what this repository holds.
+
+    Finds Dockerfiles, their ports, and the CI in use. On a terminal it asks for what it can't see; elsewhere it
+    needs --registry and --gitops.
+    """
+    from orchestrator.config.starter import Answers, ci_in_use, default_application, find_images, starter, write_new
+
+    settings: Settings = context.obj
+    root = Path.cwd()
+    name = application or default_application(root)
+    images = find_images(root, name)
+    if not images:
+        _no_dockerfile(root)
+    typer.echo(f"found {len(images)} Dockerfile(s): {', '.join(image.name for image in images)}", err=True)
+    if systems := ci_in_use(root):
+        typer.echo(f"found CI: {', '.join(systems)}", err=True)
+    answers = Answers(
+        name,
+        _asked(registry, "--registry", "Where do images go (for example ghcr.io/acme/shop)?"),
+        _asked(gitops, "--gitops", "URL of the GitOps repository?"),
+        environment,
+    )
+    write_new(settings.config, starter(images, answers), force=force)
+    typer.echo(f"{settings.config}: written; look through it, then run `hybrid-ci check`")
+
+
+def _asked(given: str | None, option: str, question: str) -> str:
+    from orchestrator.core.errors import ConfigurationError
+
+    if given:
+        return given
+    if sys.stdin.isatty():
+        return str(typer.prompt(question))
+    raise ConfigurationError(f"{option} is needed", hint=f"give {option}, or run it on a terminal")
+
+
+def _no_dockerfile(root: Path) -> None:
+    from orchestrator.core.errors import ConfigurationError
+
+    raise ConfigurationError(
+        "there is no Dockerfile here",
+        where=str(root),
+        hint="run it in the application's repository, or write one first",
+    )

@@ -1,0 +1,46 @@
+"""``hybrid-ci release``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.app import OutputFormat, Settings, command_app
+
+app = command_app()
+
+
+@app.command(
+    epilog="Examples: hybrid-ci release --record release.json | hybrid-ci release --only api --env staging | "
+    "hybrid-ci release --dry-run"
+)
+def release(
+    context: typer.Context,
+    environment: Annotated[str | None, typer.Option("--env", help="Environment (default: the configured one).")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="IMAGE", help="Only this image; may be repeated.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print the plan and its diff.")] = False,
+    record: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the release record (JSON).")] = None,
+    allow_dirty: Annotated[bool, typer.Option("--allow-dirty", help="Build uncommitted changes too.")] = False,
+    reopen: Annotated[
+        bool, typer.Option("--reopen", help="Propose again what a person closed without a merge.")
+    ] = False,
+    output: Annotated[OutputFormat, typer.Option(help="The result as table, json or markdown.")] = OutputFormat.TABLE,
+) -> None:
+    """Build, test, push, prove, and hand off by pull request.
+
+    Runs preflight first (engine, registry login, GitOps repository, policy, cluster-credential guard), then builds
+    every image, tests it, pushes it, reads it back from the registry by digest, proves that it is what was tested,
+    and opens or updates the pull request that pins it. A second run of a finished release changes nothing.
+    """
+    from orchestrator.cli.results import print_result
+    from orchestrator.wiring import open_job
+    from pipelines.release import ReleaseOptions
+    from pipelines.release import release as run_release
+
+    settings: Settings = context.obj
+    options = ReleaseOptions(environment, tuple(only or ()), dry_run, allow_dirty, reopen)
+    with open_job(settings) as (ports, job):
+        result = run_release(ports, job, options)
+        print_result(result, ports.clock.now(), output, record)

@@ -1,0 +1,85 @@
+"""How the result of a handoff is printed: for people, as Markdown, or as the record's JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import typer
+
+from orchestrator.cli.app import OutputFormat
+from orchestrator.core.image import Repository
+from orchestrator.core.release import ReleasedImage
+from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, Unchanged, Updated
+from orchestrator.reports.diff import unified
+from orchestrator.reports.markdown import code, table
+from orchestrator.reports.records import ReleaseRecord
+from pipelines.record import record_of
+from pipelines.release import UNKNOWN_DIGEST, ReleaseResult
+
+_UNKNOWN = "sha256:(known after the push)"
+
+
+def print_result(result: ReleaseResult, now: datetime, output: OutputFormat, record_file: Path | None) -> None:
+    """Write the record if asked for, then the result to stdout."""
+    record = record_of(result, now)
+    if record_file is not None:
+        record.write(record_file)
+    if output is OutputFormat.JSON:
+        typer.echo(record.to_json(), nl=False)
+    elif output is OutputFormat.MARKDOWN:
+        typer.echo(_markdown(result, record))
+    else:
+        typer.echo(_text(result, record))
+
+
+def _text(result: ReleaseResult, record: ReleaseRecord) -> str:
+    lines = [f"{record.application} to {record.environment}: {sentence(result)}", ""]
+    width = max((len(image.name) for image in result.release.images), default=0)
+    lines += [
+        f"  {image.name:<{width}}  {_reference(image, result.unknown_digests)}" for image in result.release.images
+    ]
+    if result.plan is not None:
+        lines += ["", _hide_unknown(unified(result.plan.edits)) or "no file would change"]
+    if record.pull_request is not None:
+        lines += ["", f"  pull request  {record.pull_request.url}", f"  branch        {record.pull_request.branch}"]
+    return "\n".join(lines).rstrip()
+
+
+def _markdown(result: ReleaseResult, record: ReleaseRecord) -> str:
+    rows = [(code(image.name), code(_reference(image, result.unknown_digests), 300)) for image in result.release.images]
+    parts = [f"**{code(record.application)} to {code(record.environment)}**: {sentence(result)}"]
+    parts.append(table(("Image", "Reference"), rows))
+    if result.plan is not None:
+        parts.append(f"```diff\n{_hide_unknown(unified(result.plan.edits))}```")
+    if record.pull_request is not None:
+        parts.append(f"Pull request: {record.pull_request.url}")
+    return "\n\n".join(parts)
+
+
+def sentence(result: ReleaseResult) -> str:
+    """What happened, in one sentence."""
+    outcome: Outcome | None = result.outcome
+    match outcome:
+        case None:
+            return f"this is what would be handed off ({len(result.plan.pins) if result.plan else 0} pins)"
+        case Opened():
+            return f"opened pull request #{outcome.pull_request.number}"
+        case Updated():
+            return f"updated pull request #{outcome.pull_request.number}"
+        case Committed():
+            return f"committed {outcome.commit.short} to {outcome.branch}"
+        case Superseded():
+            return "superseded: a newer release is on its way; nothing was changed"
+        case Unchanged():
+            return f"nothing to do: {outcome.reason}"
+
+
+def _reference(image: ReleasedImage, unknown: tuple[Repository, ...]) -> str:
+    text = str(image.pinned)
+    return _hide_unknown(text) if image.pinned.repository in unknown else text
+
+
+def _hide_unknown(text: str) -> str:
+    """A digest that only the registry can give is not shown as if it were one."""
+    return text.replace(str(UNKNOWN_DIGEST), _UNKNOWN)

@@ -1,0 +1,276 @@
+"""The single writer: bring a change to its environment, by pull request or by commit.
+
+Every attempt looks at the world first, so running again is the whole recovery story. A lost race is not a
+merge: the change is computed again on the new tip and pushed by compare-and-swap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.change import Change, ChangePlan, PlannedPin, read_trailers, trailers
+from orchestrator.core.environment import Environment, Policy, Strategy
+from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
+from orchestrator.core.names import BranchName, CommitId, RepoPath
+from orchestrator.engine.clock import Clock, Deadline
+from orchestrator.engine.retry import Backoff
+from orchestrator.forges.base import Forge, PullRequest, PullRequestDraft, PullRequestState
+from orchestrator.gitops.base import CommitInfo, GitOpsRepository, LostRace
+from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, Unchanged, Updated
+from orchestrator.gitops.plan import plan_change
+
+DEADLINE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestText:
+    """What reviewers read."""
+
+    title: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a handoff works with. ``describe`` writes the pull request; ``identity`` is our committer address."""
+
+    repository: GitOpsRepository
+    forge: Forge | None
+    policy: Policy
+    clock: Clock
+    describe: Callable[[ChangePlan], PullRequestText]
+    identity: str
+    reopen: bool = False
+
+
+def hand_off(desk: Desk, change: Change, *, seconds: float = DEADLINE_SECONDS) -> Outcome:
+    """Bring the change to its environment.
+
+    Raises Conflict when somebody else's commits stand on our branch, Refused when the policy or the forge
+    says no, RemoteError when a remote fails or the race is still lost at the deadline.
+    """
+    environment = desk.policy.environment(change.environment)
+    desk.policy.authorise(change.scope, environment, [image.repository for image in change.images])
+    attempt = _commit_once if environment.strategy is Strategy.COMMIT else _propose_once
+    deadline = Deadline(desk.clock, seconds)
+    backoff = Backoff(desk.clock, deadline)
+    while True:
+        outcome = attempt(desk, environment, change)
+        if outcome is not None:
+            return outcome
+        if not backoff.wait():
+            raise RemoteError(
+                f"other writers were faster for {seconds:.0f} seconds",
+                where=f"{desk.repository.url}, environment {environment.name}",
+                hint="run it again; nothing was lost and nothing was written twice",
+            )
+
+
+def plan_at_tip(desk: Desk, change: Change) -> ChangePlan:
+    """The plan on the current tip of the branch that the environment lives on; writes nothing."""
+    environment = desk.policy.environment(change.environment)
+    branch = environment.branch or desk.policy.base
+    return _plan(desk, environment, change, _required(desk.repository, branch))
+
+
+def _plan(desk: Desk, environment: Environment, change: Change, tip: CommitId) -> ChangePlan:
+    files = desk.repository.files(tip, environment.patterns(change.scope))
+    return plan_change(change, tip, files, desk.policy)
+
+
+def _required(repository: GitOpsRepository, branch: BranchName) -> CommitId:
+    tip = repository.tips([branch.ref]).get(branch.ref)
+    if tip is None:
+        raise missing_branch(repository, branch)
+    return tip
+
+
+def missing_branch(repository: GitOpsRepository, branch: BranchName) -> ConfigurationError:
+    """What to raise when the branch that should hold the environment is not there."""
+    return ConfigurationError(
+        f"the GitOps repository has no branch {branch.value!r}",
+        where=repository.url,
+        hint="set gitops.base in hybrid-ci.yaml to its protected branch, or push a first commit",
+    )
+
+
+# --- by commit ---------------------------------------------------------------------------------------------------
+
+
+def _commit_once(desk: Desk, environment: Environment, change: Change) -> Outcome | None:
+    """One attempt on the environment's own branch; None when the race was lost."""
+    branch = environment.branch
+    if branch is None or branch == desk.policy.base:
+        raise Refused(
+            f"the environment {environment.name!r} would be committed to the branch that holds the policy",
+            where=desk.policy.origin,
+            hint="give the environment a branch of its own",
+        )
+    tip = _required(desk.repository, branch)
+    plan = _plan(desk, environment, change, tip)
+    if plan.empty:
+        return Unchanged(f"{environment.name} already runs these images")
+    commit = desk.repository.commit(tip, _contents(plan), commit_message(plan), None)
+    if isinstance(desk.repository.push(branch.ref, commit, tip), LostRace):
+        return None
+    return Committed(plan, commit, branch)
+
+
+# --- by pull request ---------------------------------------------------------------------------------------------
+
+
+def _propose_once(desk: Desk, environment: Environment, change: Change) -> Outcome | None:
+    """One attempt on our stable branch and its pull request; None when the race was lost."""
+    forge = _forge(desk, environment)
+    base, head = desk.policy.base, change.branch
+    tips = desk.repository.tips([base.ref, head.ref])
+    if base.ref not in tips:
+        raise missing_branch(desk.repository, base)
+    base_tip, head_tip = tips[base.ref], tips.get(head.ref)
+    standing = _standing(desk, base_tip, head_tip, change)
+    pull_requests = forge.pull_requests(head, base)
+    current = next((pr for pr in pull_requests if pr.state is PullRequestState.OPEN), None)
+    if standing.change is not None and change.older_than(standing.change):
+        return Superseded(standing.change, current)
+
+    plan = _plan(desk, environment, change, base_tip)
+    if plan.empty:
+        return _already_there(forge, environment, change, standing, current)
+    _respect_closing(desk, change, standing, current, pull_requests)
+    commit = _branch_commit(desk, plan, standing)
+    pushed = commit != head_tip
+    if pushed and isinstance(desk.repository.push(head.ref, commit, head_tip), LostRace):
+        return None
+    return _pull_request(desk, forge, plan, commit, current, pushed=pushed)
+
+
+def _forge(desk: Desk, environment: Environment) -> Forge:
+    if desk.forge is None:
+        raise ConfigurationError(
+            f"the environment {environment.name!r} takes pull requests, but no forge is configured",
+            where=desk.repository.url,
+            hint="set gitops.forge in hybrid-ci.yaml",
+        )
+    return desk.forge
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What our branch holds now: its tip and commits beyond the base, and the change they carry."""
+
+    tip: CommitId | None
+    commits: tuple[CommitInfo, ...] = ()
+    change: Change | None = None
+
+
+def _standing(desk: Desk, base_tip: CommitId, head_tip: CommitId | None, change: Change) -> _Standing:
+    """Read our branch. Raises Conflict for a commit on it that is not ours."""
+    if head_tip is None:
+        return _Standing(None)
+    commits = tuple(desk.repository.commits(base_tip, head_tip))
+    for commit in commits:
+        _check_ours(desk, commit, change)
+    return _Standing(head_tip, commits, read_trailers(commits[0].message) if commits else None)
+
+
+def _check_ours(desk: Desk, commit: CommitInfo, change: Change) -> None:
+    carried = read_trailers(commit.message)
+    ours = carried is not None and (carried.environment, carried.scope) == (change.environment, change.scope)
+    writers = {writer.lower() for writer in (*desk.policy.writers, desk.identity)}
+    address = commit.committer.rpartition("<")[2].rstrip(">").lower()
+    if ours and (address in writers or commit.committer.lower() in writers):
+        return
+    subject = commit.message.partition("\n")[0]
+    raise Conflict(
+        f"the branch {change.branch} holds a commit that hybrid-ci did not make",
+        where=f"{desk.repository.url}, commit {commit.id.short} by {commit.committer}",
+        details=[subject[:200]],
+        hint="merge or move that work, then delete the branch; or list its committer under 'writers' in the policy",
+    )
+
+
+def _already_there(
+    forge: Forge, environment: Environment, change: Change, standing: _Standing, current: PullRequest | None
+) -> Outcome:
+    """The base holds the change; an open pull request of an older release would only take it away again."""
+    if current is not None and standing.change is not None and standing.change.older_than(change):
+        current = forge.close(current.number, f"{environment.name} already runs a newer release: {change.release}.")
+    return Unchanged(f"{environment.name} already runs these images", current)
+
+
+def _respect_closing(
+    desk: Desk, change: Change, standing: _Standing, current: PullRequest | None, all_of_them: Sequence[PullRequest]
+) -> None:
+    """A person who closed the pull request of this very release said no. Raises Refused."""
+    if current is not None or desk.reopen or not all_of_them or standing.change is None:
+        return
+    newest = all_of_them[0]
+    if newest.state is PullRequestState.CLOSED and standing.change.release == change.release:
+        raise Refused(
+            f"pull request #{newest.number} for this release was closed without a merge",
+            where=newest.url,
+            hint="run it again with --reopen if that was not meant as a no",
+        )
+
+
+def _branch_commit(desk: Desk, plan: ChangePlan, standing: _Standing) -> CommitId:
+    """The commit that our branch shall hold: the one that is there when it says the same, else a new one."""
+    if len(standing.commits) == 1 and standing.change is not None and standing.tip is not None:
+        there = standing.commits[0]
+        same_change = (standing.change.release, standing.change.images) == (plan.change.release, plan.change.images)
+        if same_change and len(there.parents) == 1 and _still_applies(desk, plan, there.parents[0], there.id):
+            return standing.tip
+    when = desk.clock.now()
+    return desk.repository.commit(plan.base, _contents(plan), commit_message(plan), when)
+
+
+def _still_applies(desk: Desk, plan: ChangePlan, parent: CommitId, commit: CommitId) -> bool:
+    """The branch's commit holds exactly the planned edits, and the base has not touched those files since."""
+    wanted = {edit.path: edit.after for edit in plan.edits}
+    paths = [path.value for path in wanted]
+    if dict(desk.repository.files(commit, paths)) != wanted:
+        return False
+    if parent == plan.base:
+        return True
+    return dict(desk.repository.files(parent, paths)) == {edit.path: edit.before for edit in plan.edits}
+
+
+def _pull_request(
+    desk: Desk, forge: Forge, plan: ChangePlan, commit: CommitId, current: PullRequest | None, *, pushed: bool
+) -> Outcome:
+    text = desk.describe(plan)
+    if current is None:
+        draft = PullRequestDraft(text.title, text.body, plan.change.branch, desk.policy.base)
+        return Opened(plan, commit, forge.open(draft))
+    if not pushed and current.title == text.title and current.body == text.body:
+        return Unchanged(f"pull request #{current.number} already holds this change", current)
+    updated = forge.update(current.number, title=text.title, body=text.body)
+    return Updated(plan, commit, updated)
+
+
+def _contents(plan: ChangePlan) -> dict[RepoPath, bytes]:
+    return {edit.path: edit.after for edit in plan.edits}
+
+
+def commit_message(plan: ChangePlan) -> str:
+    """Subject, one line for each image, and the intent as trailers."""
+    change = plan.change
+    names = ", ".join(f"{image.repository.name} {image.tag or image.digest.short}" for image in change.images)
+    subject = f"{change.action.capitalize()} {change.scope} to {change.environment}: {names}"
+    moved = [f"{pin.path}:{pin.line} {pin.after.repository.name} {_was(pin)} -> {_now(pin)}" for pin in plan.pins]
+    return "\n".join([_cut(subject), "", *moved, "", *trailers(change), ""])
+
+
+def _was(pin: PlannedPin) -> str:
+    if pin.before.tag:
+        return pin.before.tag
+    return pin.before.digest.short if pin.before.digest else "untagged"
+
+
+def _now(pin: PlannedPin) -> str:
+    return f"{pin.after.tag}@{pin.after.digest.short}" if pin.after.tag else pin.after.digest.short
+
+
+def _cut(subject: str) -> str:
+    return subject if len(subject) <= 72 else subject[:71] + "…"

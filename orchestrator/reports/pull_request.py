@@ -1,0 +1,82 @@
+"""What a reviewer reads: the title and body of a pull request, made from the plan and the release."""
+
+from __future__ import annotations
+
+from orchestrator.core.change import ChangePlan, PlannedPin
+from orchestrator.core.environment import Waiver
+from orchestrator.core.release import Release, TestResult
+from orchestrator.core.text import printable
+from orchestrator.reports.markdown import code, table
+
+BEGIN, END = "<!-- hybrid-ci:begin -->", "<!-- hybrid-ci:end -->"
+
+
+def title(plan: ChangePlan) -> str:
+    """One line: what goes where."""
+    change = plan.change
+    names = ", ".join(f"{image.repository.name} {image.tag or image.digest.short}" for image in change.images)
+    text = printable(f"{change.scope} to {change.environment}: {names}")
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def body(plan: ChangePlan, release: Release, waivers: tuple[Waiver, ...] = ()) -> str:
+    """The whole block: pins, tests, source, and what is not in this pull request."""
+    sections = [
+        BEGIN,
+        f"Moves **{len(plan.pins)}** image pin{'s' if len(plan.pins) != 1 else ''} of {code(plan.change.environment)} "
+        "and changes nothing else.",
+        _pins(plan.pins),
+        _tests(release.tests),
+        _source(release),
+        _waivers(waivers),
+        "Each digest was read back from the registry after the push. The agent in the cluster deploys this after the "
+        "merge; to undo it, revert the merge.",
+        END,
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _pins(pins: tuple[PlannedPin, ...]) -> str:
+    rows = [
+        (code(f"{pin.path}:{pin.line}"), code(str(pin.after.repository)), _before(pin), _after(pin)) for pin in pins
+    ]
+    return table(("File", "Image", "From", "To"), rows)
+
+
+def _before(pin: PlannedPin) -> str:
+    parts = [pin.before.tag, pin.before.digest.short if pin.before.digest else None]
+    return code(" ".join(part for part in parts if part) or "untagged")
+
+
+def _after(pin: PlannedPin) -> str:
+    return code(" ".join(part for part in (pin.after.tag, pin.after.digest.short) if part))
+
+
+def _tests(tests: tuple[TestResult, ...]) -> str:
+    if not tests:
+        return ""
+    rows = [(code(t.image), code(t.name), _counts(t), f"{t.seconds:.1f} s") for t in tests]
+    return "Tests of these images:\n\n" + table(("Image", "Test", "Result", "Time"), rows)
+
+
+def _counts(test: TestResult) -> str:
+    verdict = "passed" if test.passed else "failed"
+    if test.cases is None:
+        return verdict
+    skipped = f", {test.cases.skipped} skipped" if test.cases.skipped else ""
+    return f"{verdict} ({test.cases.tests} cases{skipped})"
+
+
+def _source(release: Release) -> str:
+    source = release.source
+    if source is None:
+        return "These images were built elsewhere; their digests were resolved in the registry."
+    branch = f" on {code(source.branch)}" if source.branch else ""
+    return f"Built from {code(str(source.id))}{branch}: {code(source.subject)}"
+
+
+def _waivers(waivers: tuple[Waiver, ...]) -> str:
+    if not waivers:
+        return ""
+    listed = "\n".join(f"- {code(waiver.signal)}: {code(waiver.reason)}" for waiver in waivers)
+    return f"The policy waives these cluster-credential signals for CI:\n\n{listed}"

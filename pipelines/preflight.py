@@ -1,0 +1,96 @@
+"""Preflight: everything that can be known to fail is asked before the slow work begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from orchestrator.ci.environment import CIEnvironment
+from orchestrator.ci.guard import Signal, enforce
+from orchestrator.config.loader import load_policy, missing_policy
+from orchestrator.core.change import branch_for
+from orchestrator.core.environment import POLICY_PATH, Environment, Policy, Waiver
+from orchestrator.core.errors import Refused
+from orchestrator.core.image import Repository
+from orchestrator.core.names import BranchName, RepoPath
+from orchestrator.core.release import SourceCommit
+from orchestrator.engine.events import Reporter
+from orchestrator.engine.parallel import side_by_side
+from orchestrator.gitops.base import GitOpsRepository
+from orchestrator.gitops.handoff import missing_branch
+from pipelines.ports import Ports, Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """What preflight found out: the rules, the target, and the guard's waivers that were needed."""
+
+    policy: Policy
+    environment: Environment
+    waivers: tuple[Waiver, ...]
+
+
+def read_policy(repository: GitOpsRepository, base: BranchName) -> Policy:
+    """The policy of the base branch. Raises ConfigurationError when there is none, or a broken one."""
+    tip = repository.tips([base.ref]).get(base.ref)
+    if tip is None:
+        raise missing_branch(repository, base)
+    origin = f"{repository.url} ({base}): {POLICY_PATH}"
+    content = repository.files(tip, [POLICY_PATH]).get(RepoPath(POLICY_PATH))
+    if content is None:
+        raise missing_policy(origin)
+    return load_policy(content, origin, base)
+
+
+def clear(
+    ports: Ports, surroundings: Surroundings, environment_name: str, images: Sequence[Repository], *, needs_engine: bool
+) -> Cleared:
+    """Read the policy and apply it, then ask engine, registries, Git and forge side by side."""
+    refuse_pull_request_events(surroundings.ci)
+    config = surroundings.application.config
+    policy = read_policy(ports.repository, BranchName(config.gitops.base))
+    environment = policy.environment(environment_name)
+    policy.authorise(config.application, environment, images)
+    waivers = guard(surroundings.signals, policy, surroundings.ci, ports.reporter)
+    target = environment.branch or branch_for(environment_name, config.application)
+    asks: list[Callable[[], object]] = [partial(ports.repository.check_push, target.ref)]
+    asks += [partial(ports.registry.check_login, image) for image in dict.fromkeys(images)]
+    if needs_engine:
+        asks.append(ports.engine.check)
+    if ports.forge is not None:
+        asks.append(ports.forge.check_access)
+    side_by_side(asks)
+    return Cleared(policy, environment, waivers)
+
+
+def guard(signals: Sequence[Signal], policy: Policy, ci: CIEnvironment, reporter: Reporter) -> tuple[Waiver, ...]:
+    """Refuse a cluster credential in CI; warn a person. Gives the waivers that were needed."""
+    if ci.is_ci:
+        return enforce(signals, policy.waivers, policy.origin)
+    for signal in signals:
+        reporter.warn(f"a cluster credential is within reach: {signal.name} (in CI this is refused; {signal.removal})")
+    return ()
+
+
+def refuse_pull_request_events(ci: CIEnvironment) -> None:
+    """A pull request's code comes from somebody who may not release. Raises Refused."""
+    if ci.pull_request is not None:
+        raise Refused(
+            "a release is not made for a pull request",
+            where=f"{ci.name}, {ci.pull_request}",
+            hint="run it on a push to a protected branch or tag",
+        )
+
+
+def refuse_dirty(source: SourceCommit, *, allowed: bool, reporter: Reporter) -> None:
+    """An image of uncommitted changes has no source commit. Raises Refused unless that is allowed."""
+    if not source.dirty:
+        return
+    if not allowed:
+        raise Refused(
+            "the work tree has uncommitted changes, so the image would not be what its commit says",
+            where=f"commit {source.id.short}",
+            hint="commit or stash them; or use --allow-dirty, which is written into the record",
+        )
+    reporter.warn("the work tree has uncommitted changes; the record says so")

@@ -1,0 +1,258 @@
+"""The release pipeline: preflight, build, test, push and prove, hand off. In this order, as one reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.images.publish import publish
+from orchestrator.images.testing import CommandTest, HttpTest, ImageTest, run_test
+
+from orchestrator.config.checks import dockerfile_of
+from orchestrator.config.loader import LoadedApplication
+from orchestrator.config.models import ImageConfig, TestConfig
+from orchestrator.core.change import Action, Change, ChangePlan
+from orchestrator.core.errors import ConfigurationError, WorkFailed
+from orchestrator.core.image import Digest, Platform, Repository, TaggedImage
+from orchestrator.core.release import CaseCounts, Release, ReleasedImage, SourceCommit, TestResult
+from orchestrator.core.tags import render_tag
+from orchestrator.engine.events import stage
+from orchestrator.gitops.handoff import plan_at_tip
+from orchestrator.gitops.outcome import Outcome
+from orchestrator.images.base import BuildSpec, BuiltImage
+from pipelines.handing_off import desk_for, hand_off_stage
+from pipelines.ports import Job, Ports
+from pipelines.preflight import Cleared, clear, refuse_dirty
+
+# Stands for a digest that only the registry can give, in a plan made before the push.
+UNKNOWN_DIGEST = Digest("sha256:" + "0" * 64)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOptions:
+    """What the caller asks for beyond the configuration."""
+
+    environment: str | None = None
+    only: tuple[str, ...] = ()
+    dry_run: bool = False
+    allow_dirty: bool = False
+    reopen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseResult:
+    """What was released, and how the handoff ended; in a dry run the plan with its unknown digests instead."""
+
+    release: Release
+    environment: str
+    outcome: Outcome | None
+    plan: ChangePlan | None = None
+    unknown_digests: tuple[Repository, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One image on its way: its configuration, and the tag that it will carry."""
+
+    name: str
+    config: ImageConfig
+    image: TaggedImage
+
+
+def release(ports: Ports, job: Job, options: ReleaseOptions) -> ReleaseResult:
+    """Release the application's images to its environment.
+
+    Raises the error of the stage that failed; nothing is pushed unless every test passed, and nothing is handed
+    off unless the registry's bytes were proven to be the tested ones.
+    """
+    targets = _targets(job, options.only)
+    environment = options.environment or job.application.config.gitops.environment
+    with stage(ports.reporter, "preflight", ports.clock.monotonic):
+        cleared = _preflight(ports, job, targets, environment, options)
+    if options.dry_run:
+        return _dry_run(ports, job, targets, cleared)
+
+    built = [_build(ports, job, target) for target in targets]
+    tests = [result for target, image in zip(targets, built, strict=True) for result in _test(ports, target, image)]
+    pushed = [_push(ports, target, image) for target, image in zip(targets, built, strict=True)]
+    made = Release(job.application.config.application, tuple(pushed), job.source, tuple(tests))
+    desk = desk_for(ports, cleared, made, job.identity, reopen=options.reopen)
+    outcome = hand_off_stage(ports, desk, Change.of(Action.RELEASE, environment, made))
+    return ReleaseResult(made, environment, outcome)
+
+
+# --- preflight ---------------------------------------------------------------------------------------------------
+
+
+def _targets(job: Job, only: Sequence[str]) -> tuple[_Target, ...]:
+    """The images to release, each with its tag. Raises ConfigurationError for a name that is not configured."""
+    config = job.application.config
+    for name in only:
+        if name not in config.images:
+            raise ConfigurationError(
+                f"there is no image {name!r}",
+                where=f"{job.application.file}: images",
+                hint=f"configured images: {', '.join(config.images)}",
+            )
+    return tuple(
+        _Target(name, image, TaggedImage(Repository.parse(image.repository), _tag(job, image)))
+        for name, image in config.images.items()
+        if not only or name in only
+    )
+
+
+def _tag(job: Job, image: ImageConfig) -> str:
+    tag = render_tag(image.tag or job.application.config.tag, job.source)
+    return f"{tag[:121]}-dirty" if job.source.dirty else tag
+
+
+def _preflight(
+    ports: Ports, job: Job, targets: Sequence[_Target], environment: str, options: ReleaseOptions
+) -> Cleared:
+    refuse_dirty(job.source, allowed=options.allow_dirty or options.dry_run, reporter=ports.reporter)
+    _check_files(job.application, targets)
+    cleared = clear(
+        ports,
+        job,
+        environment,
+        [target.image.repository for target in targets],
+        needs_engine=True,
+    )
+    # Planning with unknown digests finds an image that no manifest holds before an hour of building does.
+    placeholder = _placeholder(job, targets, {})
+    _plan(ports, job, cleared, placeholder)
+    return cleared
+
+
+def _check_files(application: LoadedApplication, targets: Iterable[_Target]) -> None:
+    for target in targets:
+        context = application.directory / target.config.context
+        dockerfile = dockerfile_of(target.config, application.directory)
+        key = f"{application.file}: images.{target.name}"
+        if not context.is_dir():
+            raise ConfigurationError(
+                f"there is no folder {context}", where=f"{key}.context", hint="correct the build context"
+            )
+        if not dockerfile.is_file():
+            raise ConfigurationError(
+                f"there is no file {dockerfile}", where=f"{key}.dockerfile", hint="correct the path of the Dockerfile"
+            )
+
+
+def _placeholder(job: Job, targets: Sequence[_Target], known: dict[Repository, Digest]) -> Release:
+    """The release as it would be, with the digests that are known so far."""
+    images = tuple(
+        ReleasedImage(target.name, target.image.pinned(known.get(target.image.repository, UNKNOWN_DIGEST)), "manifest")
+        for target in targets
+    )
+    return Release(job.application.config.application, images, job.source)
+
+
+def _dry_run(ports: Ports, job: Job, targets: Sequence[_Target], cleared: Cleared) -> ReleaseResult:
+    """The plan. A digest is known when the registry holds this very tag already."""
+    resolved = {target.image.repository: ports.registry.resolve(target.image) for target in targets}
+    known = {repository: digest for repository, digest in resolved.items() if digest is not None}
+    planned = _placeholder(job, targets, known)
+    unknown = tuple(repository for repository in resolved if repository not in known)
+    plan = _plan(ports, job, cleared, planned)
+    return ReleaseResult(planned, cleared.environment.name, None, plan, unknown)
+
+
+def _plan(ports: Ports, job: Job, cleared: Cleared, planned: Release) -> ChangePlan:
+    desk = desk_for(ports, cleared, planned, job.identity)
+    return plan_at_tip(desk, Change.of(Action.RELEASE, cleared.environment.name, planned))
+
+
+# --- build, test, push -------------------------------------------------------------------------------------------
+
+
+def _build(ports: Ports, job: Job, target: _Target) -> BuiltImage:
+    config, directory = target.config, job.application.directory
+    spec = BuildSpec(
+        name=target.name,
+        context=(directory / config.context).resolve(),
+        dockerfile=Path(dockerfile_of(config, directory)).resolve(),
+        arguments=config.args,
+        target=config.target,
+        labels=_labels(job.source, target) | config.labels,
+        platform=Platform.parse(config.platform) if config.platform else None,
+    )
+    with stage(ports.reporter, f"build {target.name}", ports.clock.monotonic) as ending:
+        image = ports.builder.build(spec, ports.reporter)
+        ending.text = f"done, {image.engine_id.short}"
+    return image
+
+
+def _labels(source: SourceCommit, target: _Target) -> dict[str, str]:
+    """The annotations that the OCI image specification names (annotations.md). ``created`` is the commit's date,
+
+    so that the same commit builds the same configuration again.
+    """
+    labels = {
+        "org.opencontainers.image.revision": str(source.id),
+        "org.opencontainers.image.created": source.authored.isoformat(),
+        "org.opencontainers.image.version": target.image.tag,
+        "org.opencontainers.image.title": target.name,
+    }
+    return labels | ({"org.opencontainers.image.source": source.remote} if source.remote else {})
+
+
+def _test(ports: Ports, target: _Target, image: BuiltImage) -> list[TestResult]:
+    """Run the image's tests. Raises WorkFailed when one fails; the rest still run, so that one look tells all."""
+    if not target.config.tests:
+        ports.reporter.warn(f"the image {target.name} has no tests")
+    reports = []
+    for config in target.config.tests:
+        name = f"test {target.name}/{config.name}"
+        with stage(ports.reporter, name, ports.clock.monotonic) as ending:
+            report = run_test(ports.engine, image, _test_spec(config), ports.reporter, ports.clock)
+            reports.append(report)
+            ending.text = report.summary if report.passed else f"failed: {report.summary}"
+    failed = [report for report in reports if not report.passed]
+    if failed:
+        raise WorkFailed(
+            f"{len(failed)} of {len(reports)} tests of the image {target.name} failed; nothing was pushed",
+            where=f"image {target.name}: {', '.join(report.name for report in failed)}",
+            details=[line for report in failed for line in (f"{report.name}: {report.summary}", *report.log_tail)],
+            hint="fix the code or the test; the lines above are the end of its log",
+        )
+    return [_result(target.name, report.name, report.seconds, report.cases) for report in reports]
+
+
+def _result(image: str, name: str, seconds: float, cases: CaseCounts | None) -> TestResult:
+    return TestResult(image, name, True, seconds, cases)
+
+
+def _test_spec(config: TestConfig) -> ImageTest:
+    if config.http is not None:
+        return HttpTest(
+            name=config.name,
+            port=config.http.port,
+            path=config.http.path,
+            status=config.http.status,
+            contains=config.http.contains,
+            environment=config.environment,
+            user=config.user,
+            seconds=config.timeout,
+            memory=config.memory,
+        )
+    return CommandTest(
+        name=config.name,
+        command=config.run or (),
+        junit=config.junit,
+        environment=config.environment,
+        network=config.network,
+        user=config.user,
+        seconds=config.timeout,
+        memory=config.memory,
+    )
+
+
+def _push(ports: Ports, target: _Target, image: BuiltImage) -> ReleasedImage:
+    """Push, read back from the registry, prove. Raises when a link of the chain breaks."""
+    with stage(ports.reporter, f"push {target.name}", ports.clock.monotonic) as ending:
+        published = publish(ports.engine, ports.registry, image, target.image, ports.reporter, ports.clock)
+        ending.text = f"done, {published.pinned.digest.short} proven"
+    proof = published.proof
+    return ReleasedImage(target.name, published.pinned, proof.kind, proof.config, (proof.platform,))
