@@ -1,0 +1,131 @@
+"""A manifest file as text with its nodes: checked on the bytes first, then decoded, then parsed.
+
+The checks come before any parser because parsers are where hostile input hurts: 80 KB of ``[`` end libyaml's
+composer with a signal.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import sub
+
+from orchestrator.manifests.json_tree import parse_json
+from orchestrator.manifests.options import ScanOptions
+from orchestrator.manifests.tree import Alias, Broken, Mapping, Node, Sequence, parse, walk
+
+_NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
+_STEPS = bytes({ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}.get(c, 0) for c in range(256))
+_OTHER_ENCODINGS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+# A bracket that text may leave open (a regular expression, a terminal colour) is no nesting: below this bound the
+# parser's own depth count decides, beyond it no parser is tried.
+_BRACKETS_PER_LEVEL = 10
+
+_TEMPLATE_LINE = re.compile(r"\{\{|\{%|<%")
+
+
+class Unreadable(Broken):
+    """A file is no readable manifest: too large, too deep, not UTF-8, not YAML."""
+
+
+class Template(Broken):
+    """A file is a template that is not rendered yet, so it is no YAML."""
+
+
+@dataclass(slots=True, eq=False)
+class Document:
+    """One file. ``roots`` are its YAML documents; positions are character indices into ``text``."""
+
+    text: str
+    bom: bool
+    roots: list[Node]
+
+    def line(self, index: int) -> int:
+        """The 1-based line of a character, as an editor counts."""
+        return self.text.count("\n", 0, index) + 1
+
+    def encode(self, text: str) -> bytes:
+        """A changed text as the bytes of this file: the byte order mark stays when there was one."""
+        return (codecs.BOM_UTF8 if self.bom else b"") + text.encode("utf-8")
+
+    def aliases_of(self, node: Node) -> list[Alias]:
+        """Every alias in the file that stands for this very node."""
+        return [found for root in self.roots for found in walk(root) if type(found) is Alias and found.target is node]
+
+
+def position(text: str, index: int) -> tuple[int, int]:
+    """1-based line and column of a character."""
+    start = text.rfind("\n", 0, index) + 1
+    return text.count("\n", 0, index) + 1, index - start + 1
+
+
+def check_bytes(content: bytes, options: ScanOptions) -> None:
+    """Size, encoding and nesting, on the bytes alone. Raises Unreadable."""
+    if len(content) > options.size:
+        raise Unreadable(f"it has {len(content)} bytes, more than the limit of {options.size}")
+    for mark, name in _OTHER_ENCODINGS:
+        if content.startswith(mark):
+            raise Unreadable(f"it is encoded as {name}, not as UTF-8", 0)
+    if nesting(content) > options.depth * _BRACKETS_PER_LEVEL:
+        raise Unreadable(f"it is nested deeper than {options.depth} levels", 0)
+
+
+def nesting(content: bytes) -> int:
+    """An upper bound for the depth of flow collections: the largest rise in the count of open brackets."""
+    brackets = content.translate(_STEPS, _NOT_BRACKETS)
+    if not brackets:
+        return 0
+    levels = list(accumulate(array("b", brackets), initial=0))
+    return max(int(level) for level in map(sub, levels, accumulate(levels, min)))
+
+
+def decode(content: bytes) -> tuple[str, bool]:
+    """The text without byte order mark, and whether there was one. Raises Unreadable."""
+    bom = content.startswith(codecs.BOM_UTF8)
+    try:
+        return content[3:].decode() if bom else content.decode(), bom
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8", "replace")
+        raise Unreadable(f"it is not UTF-8: {error.reason} at byte {error.start}", len(before)) from None
+
+
+def load(content: bytes, options: ScanOptions, *, json: bool = False) -> Document:
+    """Read a file. Raises Unreadable, or Template when it does not parse and holds template actions."""
+    check_bytes(content, options)
+    text, bom = decode(content)
+    parsers: list[Callable[[str, int, int], list[Node]]] = [parse_json, parse] if json else [parse]
+    failure: Broken | None = None
+    for parser in parsers:
+        try:
+            roots = parser(text, options.depth, options.nodes)
+        except Broken as error:
+            failure = error
+            continue
+        if "{{" in text and (action := _template_action(roots)) is not None:
+            raise Template("it is a template that is not rendered", action.start)
+        return Document(text, bom, roots)
+    reason = failure.reason if failure else "it is empty"
+    index = failure.index if failure else None
+    if _TEMPLATE_LINE.search(text):
+        raise Template(f"it is a template that is not rendered ({reason})", index)
+    raise Unreadable(reason, index)
+
+
+def _template_action(roots: list[Node]) -> Node | None:
+    """``{{ .Values.x }}`` as a value parses: as a flow mapping whose key is a flow mapping."""
+    for root in roots:
+        for node in walk(root):
+            if isinstance(node, Mapping) and node.flow and len(node.pairs) == 1:
+                key = node.pairs[0][0]
+                if isinstance(key, Mapping | Sequence) and key.flow and key.start == node.start + 1:
+                    return node
+    return None

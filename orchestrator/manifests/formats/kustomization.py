@@ -1,0 +1,83 @@
+"""kustomization.yaml: ``images:`` entries; also Flux's ``spec.images``, which has the same fields.
+
+https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/images/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.core.image import Digest, ImageReference, InvalidReference, parse_tag
+from orchestrator.manifests.formats.common import TEMPLATE, Found, Scan, references
+from orchestrator.manifests.forms import KustomizeEntry, parse
+from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, resolved, scalar, text_at
+
+FILE_NAMES = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
+
+
+class Kustomization:
+    """A kustomization or a component."""
+
+    name = "kustomization"
+
+    def claims(self, scan: Scan, root: Node) -> bool:
+        """By file name, or by kind and API group."""
+        if not isinstance(root, Mapping):
+            return False
+        version = text_at(root, "apiVersion") or ""
+        if version.startswith("kustomize.config.k8s.io/"):
+            return text_at(root, "kind") in ("Kustomization", "Component")
+        return scan.path.name in FILE_NAMES and "apiVersion" not in {
+            key.value for key, _ in root.pairs if isinstance(key, Scalar)
+        }
+
+    def find(self, scan: Scan, root: Node) -> Iterator[Found]:
+        """The entries of ``images``; inline values of charts hold references as any values file does."""
+        yield from entries(scan, node_at(root, "images"))
+        for key in ("helmCharts", "patches", "patchesJson6902"):
+            below = node_at(root, key)
+            if below is not None:
+                yield from references(scan, below)
+
+
+def entries(scan: Scan, images: Node | None) -> Iterator[Found]:
+    """The entries of a list of kustomize images."""
+    if not isinstance(images, Sequence):
+        return
+    for item in images.items:
+        entry = resolved(item)
+        if isinstance(entry, Mapping):
+            yield from _entry(scan, entry)
+
+
+def _entry(scan: Scan, entry: Mapping) -> Iterator[Found]:
+    parts = {key: scalar(entry.get(key)) for key in ("name", "newName", "newTag", "digest")}
+    name = parts["name"]
+    if name is None:
+        scan.problem(entry, "the images entry has no name")
+        return
+    if scan.options.names and name.value not in scan.options.names:
+        return
+    values = [part.value for part in parts.values() if part is not None]
+    if any(TEMPLATE.search(value) for value in values):
+        scan.problem(parts["newTag"] or name, "a template or variable fills this in later", ":".join(values))
+        return
+    new_name = parts["newName"] if parts["newName"] is not None and parts["newName"].value else None
+    shown = (new_name or name).value
+    base = parse(shown)
+    if base is None or base.tag is not None or base.digest is not None:
+        scan.problem(new_name or name, f"{shown!r} is not an image name", shown)
+        return
+    tag = parts["newTag"].value if parts["newTag"] is not None else ""
+    digest = parts["digest"].value if parts["digest"] is not None else ""
+    try:
+        tag, _, in_tag = tag.partition("@")
+        image = ImageReference(
+            base.repository,
+            parse_tag(tag) if tag else None,
+            Digest(digest or in_tag) if digest or in_tag else None,
+        )
+    except InvalidReference as error:
+        scan.problem(parts["newTag"] or parts["digest"] or name, error.message, ":".join(values))
+        return
+    yield Found(KustomizeEntry(entry, image, shown, name, parts["newTag"], parts["digest"], new_name))

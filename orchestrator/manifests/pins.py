@@ -1,0 +1,238 @@
+"""Find every image reference in a file, and change it without touching another byte.
+
+Bytes in, bytes out; nothing is read or written here. ``find_pins`` never fails: what can't be read is part of its
+answer. ``set_image`` and ``set_images`` either give back bytes that are proven to differ in the intended places
+alone, or raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from orchestrator.core.errors import ConfigurationError, Refused
+from orchestrator.core.image import ImageReference, PinnedImage, Repository
+from orchestrator.core.names import RepoPath
+from orchestrator.manifests.document import Template, Unreadable, decode, load, position
+from orchestrator.manifests.formats.common import Scan
+from orchestrator.manifests.forms import Wanted
+from orchestrator.manifests.model import Edit, Findings, Pin, PinChange, Unresolved
+from orchestrator.manifests.options import DEFAULT, ScanOptions, Target
+from orchestrator.manifests.places import place, steps_to
+from orchestrator.manifests.proof import NotProven, prove, prove_bytes
+from orchestrator.manifests.reader import Reference, container_of, read
+from orchestrator.manifests.scalars import CannotSpell
+from orchestrator.manifests.steps import Step, Write, apply
+from orchestrator.manifests.tree import Broken, Node, Scalar
+
+__all__ = [
+    "DEFAULT",
+    "Edit",
+    "Findings",
+    "Pin",
+    "PinChange",
+    "ScanOptions",
+    "Target",
+    "Unresolved",
+    "find_pins",
+    "may_hold",
+    "set_image",
+    "set_images",
+]
+
+
+def may_hold(content: bytes, repositories: Iterable[Repository]) -> bool:
+    """A cheap test on the bytes: every part of one of the paths occurs. False means that no pin of it is there."""
+    return any(
+        all(part in content for part in repository.path.encode().split(b"/")[-1:]) for repository in repositories
+    )
+
+
+def find_pins(path: RepoPath, content: bytes, options: ScanOptions = DEFAULT) -> Findings:
+    """Every pin of a file, and what looks like one and is none. Raises nothing but ConfigurationError for options."""
+    try:
+        scan, references = read(path, content, options)
+    except Broken as error:
+        return Findings((), (_unreadable(path, content, error),))
+    pins = tuple(_pin(scan, reference) for reference in references if reference.doubled is None)
+    problems = [
+        Unresolved(path, scan.document.line(p.node.start), place(scan.document.roots, p.node), p.reason, text=p.text)
+        for p in scan.problems
+    ]
+    problems += [_doubled(scan, reference) for reference in references if reference.doubled is not None]
+    return Findings(pins, tuple(sorted(problems, key=lambda problem: problem.line)))
+
+
+def set_image(
+    path: RepoPath, content: bytes, image: ImageReference | PinnedImage, options: ScanOptions = DEFAULT
+) -> Edit:
+    """Give every pin of the image's repository this tag and digest.
+
+    Raises ConfigurationError when the file mentions the image and can't be read, and Refused, with the reason, when
+    a pin can't be edited without touching or guessing something else. A file without such a pin comes back as it is.
+    """
+    return set_images(path, content, (image,), options)
+
+
+def set_images(
+    path: RepoPath, content: bytes, images: Sequence[ImageReference | PinnedImage], options: ScanOptions = DEFAULT
+) -> Edit:
+    """The same for several images at once: all of them, or an error."""
+    wanted = _wanted(images)
+    unchanged = Edit(path, content, content)
+    if not (options.targets or options.places) and not may_hold(content, wanted):
+        return unchanged
+    try:
+        scan, references = read(path, content, options)
+    except Template:
+        return unchanged
+    except Broken as error:
+        problem = _unreadable(path, content, error)
+        raise ConfigurationError(
+            f"the manifest can't be read: {problem.reason}",
+            where=problem.where,
+            hint="correct the file; nothing was changed",
+        ) from None
+    chosen = [r for r in references if r.form.image.repository in wanted and (options.add_tag or _is_tagged(r))]
+    return _edit(scan, content, references, chosen, wanted)
+
+
+def _wanted(images: Sequence[ImageReference | PinnedImage]) -> dict[Repository, Wanted]:
+    wanted: dict[Repository, Wanted] = {}
+    for image in images:
+        this = Wanted(image.tag, image.digest)
+        if this.tag is None and this.digest is None:
+            raise ConfigurationError(f"{image} has neither a tag nor a digest", hint="write repository:tag@sha256:…")
+        if wanted.setdefault(image.repository, this) != this:
+            raise ConfigurationError(f"two different versions of {image.repository} are asked for")
+    return wanted
+
+
+def _is_tagged(reference: Reference) -> bool:
+    image = reference.form.image
+    return image.tag is not None or image.digest is not None
+
+
+def _edit(
+    scan: Scan,
+    content: bytes,
+    references: list[Reference],
+    chosen: list[Reference],
+    wanted: dict[Repository, Wanted],
+) -> Edit:
+    """Plan the steps of every chosen reference, make the splices, and prove the result."""
+    document = scan.document
+    steps: list[Step] = []
+    changes: list[PinChange] = []
+    pins: list[Pin] = []
+    for reference in chosen:
+        pin = _pin(scan, reference)
+        pins.append(pin)
+        if reference.doubled is not None:
+            raise Refused(
+                f"the key {reference.doubled.value!r} stands twice on the way to {pin.image.repository}",
+                where=f"{scan.path}:{document.line(reference.doubled.start)}",
+                hint="remove one of the two; readers of YAML differ in which one they take",
+            )
+        target = wanted[reference.form.image.repository]
+        try:
+            planned = reference.form.plan(document.text, target)
+            after = reference.form.after(target)
+        except CannotSpell as error:
+            raise _refused(pin, str(error)) from None
+        if planned:
+            _refuse_shared(scan, pin, planned, references, wanted)
+            steps += planned
+            changes.append(PinChange(pin, after, tuple(_followers(scan, planned))))
+    if not steps:
+        return Edit(scan.path, content, content, (), tuple(pins))
+    return Edit(scan.path, content, _proven(scan, steps), tuple(changes), tuple(pins))
+
+
+def _refused(pin: Pin, reason: str) -> Refused:
+    return Refused(
+        f"{pin.image.repository} can't be changed here: {reason}",
+        where=pin.where,
+        hint="edit this place by hand, or bring it into a form that can be edited",
+        details=(f"place: {pin.place}", f"stands there: {pin.text}"),
+    )
+
+
+def _proven(scan: Scan, steps: list[Step]) -> bytes:
+    document = scan.document
+    splices = [step.splice for step in steps]
+    try:
+        text = apply(document.text, splices)
+        after = document.encode(text)
+        json = scan.path.name.endswith(".json")
+        prove_bytes(document.text, text, splices)
+        prove(document.roots, load(after, scan.options, json=json).roots, steps)
+    except (CannotSpell, NotProven, Broken) as error:
+        raise Refused(
+            f"the edit could not be proven: {error}",
+            where=str(scan.path),
+            hint="nothing was changed; edit this file by hand and report what it holds",
+        ) from None
+    return after
+
+
+def _refuse_shared(
+    scan: Scan, pin: Pin, planned: list[Step], references: list[Reference], wanted: dict[Repository, Wanted]
+) -> None:
+    """A scalar that an alias shares with another image must not be changed for one of the two alone."""
+    touched = {id(step.node) for step in planned if isinstance(step, Write)}
+    for other in references:
+        repository = other.form.image.repository
+        if repository == pin.image.repository or not touched & {id(part) for part in other.form.scalars}:
+            continue
+        if wanted.get(repository) == wanted[pin.image.repository]:
+            continue
+        raise _refused(pin, f"by an alias the same value is that of {repository}, {_pin(scan, other).place}")
+
+
+def _followers(scan: Scan, planned: list[Step]) -> Iterator[str]:
+    """The places that read the written scalars through an alias or a merge."""
+    roots = scan.document.roots
+    for step in planned:
+        node: Node = step.node if isinstance(step, Write) else step.mapping
+        way = [node, *(parent for parent, _ in reversed(steps_to(node)))]
+        for anchored in way:
+            if getattr(anchored, "anchor", None) is None:
+                continue
+            below = place(roots, node)[len(place(roots, anchored)) :]
+            for alias in scan.document.aliases_of(anchored):
+                yield place(roots, alias) + below
+
+
+def _pin(scan: Scan, reference: Reference) -> Pin:
+    form, roots = reference.form, scan.document.roots
+    return Pin(
+        scan.path,
+        scan.document.line(form.main.start),
+        reference.format,
+        place(roots, form.node),
+        form.image,
+        form.text,
+        place(roots, form.node, names=False),
+        container_of(form),
+    )
+
+
+def _doubled(scan: Scan, reference: Reference) -> Unresolved:
+    key = reference.doubled or Scalar(0, 0, "", None)
+    return Unresolved(
+        scan.path,
+        scan.document.line(key.start),
+        place(scan.document.roots, reference.form.node),
+        f"the key {key.value!r} stands twice",
+        text=reference.form.text,
+    )
+
+
+def _unreadable(path: RepoPath, content: bytes, error: Broken) -> Unresolved:
+    line, column = 1, 1
+    if error.index is not None:
+        try:
+            line, column = position(decode(content)[0], error.index)
+        except Unreadable:
+            line, column = position(content.decode("utf-8", "replace"), error.index)
+    return Unresolved(path, line, "", error.reason, column)

@@ -1,0 +1,148 @@
+"""Places: where a node stands, as people write it, and from such a text back to the node.
+
+``doc[0].spec.template.spec.containers[name=api].image``: keys with dots between them, list items by number or by
+their name, odd keys as ``["a.b"]``. Without ``doc[N]`` a place is looked for in every document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from orchestrator.core.errors import ConfigurationError
+from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, resolved, text_at
+
+_STEP = re.compile(
+    r"""\.?(?:(?P<key>[^.\[\]"'=]+)|\[(?P<index>\d+)\]|\[(?P<by>[A-Za-z]+)=(?P<named>[^\]]*)\]"""
+    r"""|\["(?P<double>(?:[^"\\]|\\.)*)"\]|\['(?P<single>[^']*)'\])"""
+)
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_$@/-]+")
+
+Step = str | int | tuple[str, str]
+
+
+def steps_to(node: Node) -> list[tuple[Mapping | Sequence, Node]]:
+    """Each collection on the way from the root, with the child that the way goes through."""
+    way: list[tuple[Mapping | Sequence, Node]] = []
+    child: Node = node
+    while child.parent is not None:
+        way.append((child.parent, child))
+        child = child.parent
+    return way[::-1]
+
+
+def place(roots: list[Node], node: Node, *, names: bool = True) -> str:
+    """Where a node stands. With ``names`` list items are told by their name where that is unique."""
+    way = steps_to(node)
+    root = way[0][0] if way else node
+    number = next((i for i, candidate in enumerate(roots) if candidate is root), 0)
+    return f"doc[{number}]" + "".join(_spell(parent, child, names) for parent, child in way)
+
+
+def _spell(parent: Mapping | Sequence, child: Node, names: bool) -> str:
+    if isinstance(parent, Mapping):
+        key = parent.key_of(child)
+        if key is None:  # the child is a key itself, or its key is no scalar
+            return '["?"]'
+        return f".{key.value}" if _PLAIN_KEY.fullmatch(key.value) else '["' + key.value.replace('"', '\\"') + '"]'
+    if names and (name := _unique_name(parent, child)) is not None:
+        return f"[name={name}]"
+    return f"[{next(i for i, item in enumerate(parent.items) if item is child)}]"
+
+
+def _unique_name(parent: Sequence, child: Node) -> str | None:
+    name = text_at(child, "name")
+    if not name or "]" in name:
+        return None
+    return name if sum(text_at(item, "name") == name for item in parent.items) == 1 else None
+
+
+def parse_place(text: str) -> tuple[int | None, tuple[Step, ...]]:
+    """The document number (None: any) and the steps of a place. Raises ConfigurationError."""
+    document, rest = None, text.strip()
+    if match := re.match(r"doc\[(\d+)\]", rest):
+        document, rest = int(match[1]), rest[match.end() :]
+    rest = rest.removeprefix("$")
+    steps: list[Step] = []
+    position = 0
+    while position < len(rest):
+        match = _STEP.match(rest, position)
+        if match is None:
+            raise ConfigurationError(
+                f"{text!r} is not a place in a manifest",
+                hint="write it as in spec.template.spec.containers[name=api].image",
+            )
+        steps.append(_step(match))
+        position = match.end()
+    return document, tuple(steps)
+
+
+def _step(match: re.Match[str]) -> Step:
+    if match["index"] is not None:
+        return int(match["index"])
+    if match["by"] is not None:
+        return match["by"], match["named"]
+    if match["double"] is not None:
+        return re.sub(r"\\(.)", r"\1", match["double"])
+    return match["single"] if match["single"] is not None else match["key"]
+
+
+def find_place(roots: list[Node], text: str) -> Iterator[Node]:
+    """The nodes at a place, aliases on the way resolved. Raises ConfigurationError for a malformed place."""
+    document, steps = parse_place(text)
+    for number, root in enumerate(roots):
+        if document is None or document == number:
+            yield from _descend(root, steps)
+
+
+def _descend(node: Node, steps: tuple[Step, ...]) -> Iterator[Node]:
+    if not steps:
+        yield node
+        return
+    here = resolved(node)
+    if isinstance(here, Sequence):
+        for item in _items(here, steps[0]):
+            yield from _descend(item, steps[1:])
+    elif isinstance(here, Mapping):
+        for length in range(1, len(steps) + 1):
+            if not isinstance(steps[length - 1], str):
+                break
+            value = here.get(".".join(str(step) for step in steps[:length]))
+            if value is not None:
+                yield from _descend(value, steps[length:])
+                return
+
+
+def _items(sequence: Sequence, step: Step) -> list[Node]:
+    if isinstance(step, int):
+        return sequence.items[step : step + 1]
+    if isinstance(step, tuple):
+        return [item for item in sequence.items if text_at(item, step[0]) == step[1]]
+    return []
+
+
+def on_the_way(node: Node) -> list[Mapping]:
+    """The mappings that a node lies in, with itself: where a doubled key would make its place ambiguous."""
+    found = [parent for parent, _ in steps_to(node) if isinstance(parent, Mapping)]
+    if isinstance(node, Mapping):
+        found.append(node)
+    return found
+
+
+def container_name(node: Node) -> str | None:
+    """The name of the container, step or entry that a node belongs to: the nearest list item with a name, or key."""
+    for parent, child in reversed(steps_to(node)):
+        if isinstance(parent, Sequence):
+            return text_at(child, "name")
+    return None
+
+
+def key_above(node: Node) -> str | None:
+    """The key under which a node stands; for list items the key of the list."""
+    child: Node = node
+    while child.parent is not None:
+        if isinstance(child.parent, Mapping):
+            key = child.parent.key_of(child)
+            return key.value if isinstance(key, Scalar) else None
+        child = child.parent
+    return None

@@ -1,0 +1,225 @@
+"""The three things that an edit can do to a file, each with the characters that it replaces and what must come of it.
+
+A step carries its intention (this scalar now reads so; this pair is new; this pair is gone) beside the splice, so that
+the proof can check the one against the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orchestrator.manifests.scalars import (
+    CannotSpell,
+    content_start,
+    double_quoted,
+    escaped,
+    plain_is_safe,
+    raw_span,
+    segments,
+)
+from orchestrator.manifests.tree import Mapping, Node, Scalar
+
+_SEPARATOR = re.compile(r"\s*,\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """Characters ``start`` to ``end`` become ``text``."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """``value[start:end]`` of a scalar becomes ``new``; a string for every reader, unless ``typed``."""
+
+    node: Scalar
+    start: int
+    end: int
+    new: str
+    splice: Splice
+    typed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A mapping gets a new pair, behind the pair of ``after``."""
+
+    mapping: Mapping
+    after: Scalar
+    key: str
+    value: str
+    splice: Splice
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """A mapping loses the pair of this key."""
+
+    mapping: Mapping
+    key: Scalar
+    splice: Splice
+
+
+Step = Write | Insert | Remove
+
+
+def ordered(splices: Iterable[Splice]) -> list[Splice]:
+    """In the order of the file; several at one place stay in the order in which they were planned; no doubles."""
+    return sorted(dict.fromkeys(splices), key=lambda splice: (splice.start, splice.end))
+
+
+def apply(text: str, splices: list[Splice]) -> str:
+    """The text with every splice made. They must not overlap; equal ones are made once. Raises CannotSpell."""
+    parts: list[str] = []
+    position = 0
+    for splice in ordered(splices):
+        if splice.start < position:
+            raise CannotSpell("two edits want to change the same characters in different ways")
+        parts.append(text[position : splice.start])
+        parts.append(splice.text)
+        position = splice.end
+    parts.append(text[position:])
+    return "".join(parts)
+
+
+def written_value(node: Scalar, writes: Iterable[Write]) -> str:
+    """What a scalar holds after these writes, which do not overlap. Raises CannotSpell."""
+    value, position = node.value, 0
+    parts: list[str] = []
+    for start, end, new in sorted({(write.start, write.end, write.new) for write in writes}):
+        if start < position or (start == end == position and parts):
+            raise CannotSpell("two images want to stand at the same place")
+        parts += [value[position:start], new]
+        position = end
+    return "".join(parts) + value[position:]
+
+
+def write(text: str, node: Scalar, value: str, *, typed: bool = False) -> list[Step]:
+    """Give a scalar a new value in the spelling that it has; nothing when it has it already.
+
+    ``typed`` allows a plain number to become another plain number; otherwise the value is a string for every
+    reader afterwards, with quotes where it needs them. Raises CannotSpell.
+    """
+    length = len(node.value.rstrip("\n")) if node.style in ("|", ">") else len(node.value)
+    return replace(text, node, 0, length, value, typed=typed)
+
+
+def replace(text: str, node: Scalar, start: int, end: int, new: str, *, typed: bool = False) -> list[Step]:
+    """Replace ``value[start:end]`` of a scalar, leaving the rest of it as it is spelled. Raises CannotSpell."""
+    if node.value[start:end] == new and (start < end or node.style is not None):
+        return []
+    if node.style is None and start == 0 and end == len(node.value):
+        return [Write(node, start, end, new, _whole_plain(text, node, new, typed), typed)]
+    if node.value == "":
+        if node.style not in ("'", '"'):
+            raise CannotSpell("it is an empty block scalar")
+        return [Write(node, 0, 0, new, Splice(node.end - 1, node.end - 1, escaped(new, node.style)))]
+    raw_start, raw_end = raw_span(segments(text, node), start, end)
+    return [Write(node, start, end, new, Splice(raw_start, raw_end, escaped(new, node.style)))]
+
+
+def _whole_plain(text: str, node: Scalar, new: str, typed: bool) -> Splice:
+    spelled = new if typed or plain_is_safe(new) else double_quoted(new)
+    start = content_start(text, node)
+    if node.value == "" and start == node.end:
+        if node.start == node.end and (node.start == 0 or text[node.start - 1] not in ":-"):
+            raise CannotSpell("there is no value to replace")
+        return Splice(node.end, node.end, " " + spelled)
+    if "\n" in text[start : node.end]:
+        raise CannotSpell("it is a plain scalar over several lines")
+    return Splice(start, node.end, spelled)
+
+
+def insert(text: str, mapping: Mapping, after: Scalar, key: str, value: str) -> Insert:
+    """A new pair behind the pair of ``after``, in the layout of the pairs that are there. Raises CannotSpell."""
+    index = _index(mapping, after)
+    last = mapping.pairs[index][1]
+    if mapping.flow:
+        return Insert(mapping, after, key, value, _flow_insert(text, mapping, index, key, value))
+    if not isinstance(last, Scalar) or last.style in ("|", ">") or "\n" in text[last.start : last.end]:
+        raise CannotSpell(f"{key!r} can't be inserted behind a value over several lines")
+    end = text.find("\n", last.end)
+    line_start = text.rfind("\n", 0, after.start) + 1
+    indent = " " * (after.start - line_start)
+    spelled = value if plain_is_safe(value) else double_quoted(value)
+    line = f"{indent}{_key_like(after, key)}: {spelled}"
+    if end < 0:
+        newline = "\r\n" if "\r\n" in text else "\n"
+        return Insert(mapping, after, key, value, Splice(len(text), len(text), newline + line))
+    newline = "\r\n" if text[end - 1 : end] == "\r" else "\n"
+    return Insert(mapping, after, key, value, Splice(end + 1, end + 1, line + newline))
+
+
+def _flow_insert(text: str, mapping: Mapping, index: int, key: str, value: str) -> Splice:
+    key_node, value_node = mapping.pairs[index]
+    end = value_node.end
+    separators = [
+        text[before.end : following.start]
+        for (_, before), (following, _) in zip(mapping.pairs, mapping.pairs[1:], strict=False)
+    ]
+    fitting = [s for s in separators if _SEPARATOR.fullmatch(s)]
+    separator = fitting[0] if fitting else ", "
+    colon = text[key_node.end : value_node.start]
+    if not re.fullmatch(r"\s*:[ \t]*", colon):
+        raise CannotSpell(f"{key!r} can't be inserted behind {text[key_node.start : key_node.end]}")
+    quoted = isinstance(key_node, Scalar) and key_node.style == '"'
+    spelled = value if plain_is_safe(value) and not quoted else double_quoted(value)
+    key_text = _key_like(key_node, key)
+    return Splice(end, end, f"{separator}{key_text}{colon}{spelled}")
+
+
+def _key_like(sibling: Node, key: str) -> str:
+    style = sibling.style if isinstance(sibling, Scalar) else None
+    return f"{style}{key}{style}" if style in ("'", '"') else key
+
+
+def remove(text: str, mapping: Mapping, key: Scalar) -> Remove:
+    """Take a pair out, with its line. Raises CannotSpell where that would take something else along."""
+    index = _index(mapping, key)
+    if len(mapping.pairs) == 1:
+        raise CannotSpell(f"{key.value!r} is the only key of its mapping")
+    span = _flow_removal(text, mapping, index) if mapping.flow else _block_removal(text, mapping, index)
+    return Remove(mapping, key, Splice(span[0], span[1], ""))
+
+
+def _flow_removal(text: str, mapping: Mapping, index: int) -> tuple[int, int]:
+    key, value = mapping.pairs[index]
+    if index == 0:
+        span, between = (key.start, mapping.pairs[1][0].start), (value.end, mapping.pairs[1][0].start)
+    else:
+        previous = mapping.pairs[index - 1][1].end
+        span, between = (previous, value.end), (previous, key.start)
+    if not _SEPARATOR.fullmatch(text[between[0] : between[1]]):
+        raise CannotSpell("a comment stands between the keys")
+    return span
+
+
+def _block_removal(text: str, mapping: Mapping, index: int) -> tuple[int, int]:
+    key, value = mapping.pairs[index]
+    if not isinstance(value, Scalar) or value.style in ("|", ">"):
+        raise CannotSpell("its value is not one line")
+    line_start = text.rfind("\n", 0, key.start) + 1
+    line_end = text.find("\n", value.end)
+    if text[line_start : key.start].strip(" ") == "":
+        if line_end < 0:  # the last line, without a newline: the line before takes its place
+            before = line_start - (2 if text[line_start - 2 : line_start] == "\r\n" else 1)
+            return max(before, 0), len(text)
+        return line_start, line_end + 1
+    if index + 1 == len(mapping.pairs):
+        raise CannotSpell("it shares its line with something else")
+    following = mapping.pairs[index + 1][0].start
+    if text[line_end + 1 : following].strip(" \r\n"):
+        raise CannotSpell("a comment stands between the keys")
+    return key.start, following
+
+
+def _index(mapping: Mapping, key: Scalar) -> int:
+    for index, (candidate, _) in enumerate(mapping.pairs):
+        if candidate is key:
+            return index
+    raise CannotSpell(f"{key.value!r} is not a key of this mapping")
