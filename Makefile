@@ -1,0 +1,59 @@
+# `make` alone lists the targets. Everything runs in .venv, which is made on first use.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+WORKERS ?= auto
+TESTS ?= tests
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv/.stamp: pyproject.toml requirements-dev.txt scripts/venv.sh
+	@scripts/venv.sh
+
+.PHONY: demo
+demo: .venv/.stamp ## a release end to end on this machine: real engine, registry, Git and pull request (KEEP=1 keeps it running)
+	@$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
+
+.PHONY: test
+test: .venv/.stamp ## the whole suite, with a private engine and registries (TESTS=tests/unit for a part)
+	@$(BIN)/python scripts/services.py run --tls --state .cache/test-services -- \
+	    $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -p tests.budgets $(TESTS)
+
+.PHONY: lint
+lint: .venv/.stamp ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+.PHONY: typecheck
+typecheck: .venv/.stamp ## mypy --strict
+	@$(BIN)/mypy
+	@$(BIN)/mypy scripts/services.py scripts/demo.py bench/startup.py
+
+# Each bench prints a table for people and, as its last line, one JSON object.
+BENCHES := bench-startup
+
+.PHONY: bench
+bench: $(BENCHES) ## all benchmarks
+
+.PHONY: bench-startup
+bench-startup: .venv/.stamp ## start-up of the installed command, against python -c pass
+	@$(BIN)/python -m bench.startup
+
+.PHONY: lock
+lock: ## renew requirements-dev.txt (needs uv)
+	@printf 'hatchling>=1.25\neditables\n' | uv pip compile --quiet pyproject.toml - --group dev --universal \
+	    --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --no-config \
+	    --upgrade --custom-compile-command "make lock" --output-file requirements-dev.txt
+
+.PHONY: clean
+clean: ## stop private services and remove everything that the other targets made
+	@for state in .demo .cache/test-services; do \
+	    if [ -e $$state/services.json ]; then python3 scripts/services.py down --state $$state; fi; done
+	@rm -rf .venv .demo .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
