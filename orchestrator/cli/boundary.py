@@ -29,6 +29,8 @@ def guarded(work: Callable[[], object], *, verbose: bool) -> int:
         return _fail(_usage(error), ExitCode.CONFIGURATION)
     except typer.Exit as ending:
         return ending.exit_code
+    except _SigTerm:
+        return _fail(describe(Terminated("terminated")), ExitCode.TERMINATED)
     except (KeyboardInterrupt, typer.Abort):
         return _fail(describe(Interrupted("interrupted")), ExitCode.INTERRUPTED)
     except BrokenPipeError:
@@ -77,5 +79,9 @@ def _closed_output() -> int:
     return ExitCode.OK
 
 
+class _SigTerm(KeyboardInterrupt):
+    """SIGTERM, raised where the main thread is. Like Ctrl-C it is no Exception, so that no handler takes it."""
+
+
 def _on_terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated("terminated")
+    raise _SigTerm

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import graphlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NoReturn
 
@@ -50,6 +50,10 @@ class Environment:
     def patterns(self, application: str) -> tuple[str, ...]:
         """The paths for this application."""
         return tuple(path.replace("{application}", application) for path in self.paths)
+
+    def targets_for(self, application: str) -> tuple[Target, ...]:
+        """The configured targets for this application."""
+        return tuple(replace(t, file=t.file.replace("{application}", application)) for t in self.targets)
 
 
 @dataclass(frozen=True, slots=True)

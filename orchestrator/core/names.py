@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
@@ -168,6 +169,13 @@ class RemoteURL:
             return match["path"]
         path = urlsplit(self.value).path
         return unquote(path) if self.scheme == "file" else path
+
+    @property
+    def local_path(self) -> Path:
+        """The folder that a ``file`` URL or a path names. Raises InvalidName for a remote one."""
+        if self.scheme != "file":
+            raise InvalidName(f"{self.value!r} is not a path on this machine")
+        return Path(self.path)
 
     def __str__(self) -> str:
         return self.value

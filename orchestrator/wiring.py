@@ -1,0 +1,147 @@
+"""The composition root: from configuration and environment to the ports. Adapters are chosen here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.ci.environment import CIEnvironment, detect
+from orchestrator.ci.guard import signals
+from orchestrator.ci.redact import read_secret, redactor
+from orchestrator.config.loader import LoadedApplication, load_application
+from orchestrator.config.models import remote_url
+from orchestrator.core.errors import ConfigurationError
+from orchestrator.core.image import Repository
+from orchestrator.core.names import RemoteURL
+from orchestrator.core.release import SourceCommit
+from orchestrator.engine.clock import SystemClock
+from orchestrator.forges.base import Forge
+from orchestrator.git.credentials import GitCredentials
+from orchestrator.git.identity import Identity
+from orchestrator.images.credentials import RegistryCredentials
+from orchestrator.reports.console import make_reporter
+from pipelines.ports import Job, Ports, Surroundings
+
+
+class Settings(Protocol):
+    """The global options of the command line."""
+
+    @property
+    def config(self) -> Path:
+        """The configuration file."""
+
+    @property
+    def log_format(self) -> str:
+        """auto, text or json."""
+
+    @property
+    def quiet(self) -> bool:
+        """Only warnings and errors."""
+
+    @property
+    def verbose(self) -> bool:
+        """More detail."""
+
+
+@contextmanager
+def open_ports(settings: Settings) -> Iterator[tuple[Ports, Surroundings]]:
+    """Everything a pipeline needs; what was opened is closed at the end. Raises ConfigurationError."""
+    application = load_application(settings.config)
+    identity = _identity(os.environ)
+    surroundings = Surroundings(application, detect(), signals(), identity.address)
+    with ExitStack() as stack:
+        yield _ports(settings, application, identity, stack), surroundings
+
+
+@contextmanager
+def open_job(settings: Settings) -> Iterator[tuple[Ports, Job]]:
+    """The same with the source commit of the application's repository."""
+    from orchestrator.git.source import read_source
+
+    with open_ports(settings) as (ports, around):
+        source = _on_branch(read_source(around.application.directory), around.ci)
+        yield ports, Job(around.application, around.ci, around.signals, around.identity, source)
+
+
+def _ports(settings: Settings, application: LoadedApplication, identity: Identity, stack: ExitStack) -> Ports:
+    from orchestrator.gitops.repository import GitRepository
+    from orchestrator.images.docker_engine import DockerEngine
+    from orchestrator.images.engine_client import from_environment
+    from orchestrator.images.registry import HttpRegistry
+
+    clock = SystemClock()
+    gitops = application.config.gitops
+    url = remote_url(gitops.repository, application.directory)
+    logins = _registry_credentials(application, os.environ)
+    engine = stack.enter_context(closing(DockerEngine(from_environment, logins, clock=clock, redact=redactor)))
+    registry = stack.enter_context(closing(HttpRegistry(logins, clock=clock, ca_bundle=_ca_bundle(os.environ))))
+    repository = stack.enter_context(
+        closing(GitRepository(url, credentials=_git_credentials(os.environ), identity=identity, clock=clock))
+    )
+    forge = _forge(gitops.forge, url, application.directory, identity)
+    reporter = make_reporter(settings.log_format, quiet=settings.quiet, verbose=settings.verbose)
+    return Ports(engine, engine, registry, repository, forge, clock, reporter)
+
+
+def _forge(setting: str, url: RemoteURL, directory: Path, identity: Identity) -> Forge:
+    """The forge that the configuration names, or the one that the repository's URL tells."""
+    from orchestrator.forges.local import LocalForge
+
+    if setting != "auto":
+        return LocalForge(remote_url(setting, directory).local_path, actor=identity.name)
+    if url.scheme == "file":
+        return LocalForge(url.local_path, actor=identity.name)
+    raise ConfigurationError(
+        f"pull requests on {url.host} are not there yet",
+        where="gitops.repository",
+        hint="this version opens them on the embedded local forge: set gitops.forge to the path of one",
+    )
+
+
+def _identity(environment: Mapping[str, str]) -> Identity:
+    """Who commits: ``HYBRID_CI_COMMITTER_NAME`` and ``HYBRID_CI_COMMITTER_EMAIL``."""
+    default = Identity()
+    return Identity(
+        environment.get("HYBRID_CI_COMMITTER_NAME") or default.name,
+        environment.get("HYBRID_CI_COMMITTER_EMAIL") or default.address,
+    )
+
+
+def _git_credentials(environment: Mapping[str, str]) -> GitCredentials:
+    default = GitCredentials()
+    return GitCredentials(
+        token=read_secret("HYBRID_CI_GIT_TOKEN", environment),
+        username=environment.get("HYBRID_CI_GIT_USERNAME") or default.username,
+        ssh_key=_file(environment, "HYBRID_CI_GIT_SSH_KEY_FILE"),
+        known_hosts=_file(environment, "HYBRID_CI_GIT_KNOWN_HOSTS_FILE"),
+        ca_bundle=_ca_bundle(environment),
+    )
+
+
+def _registry_credentials(application: LoadedApplication, environment: Mapping[str, str]) -> RegistryCredentials:
+    """The general login is for the registries that this application pushes to, and for no other one."""
+    own = {Repository.parse(image.repository).registry for image in application.config.images.values()}
+    home = Path(environment.get("HOME", "/"))
+    return RegistryCredentials(environment, home, own, on_secret=redactor.add)
+
+
+def _ca_bundle(environment: Mapping[str, str]) -> Path | None:
+    return _file(environment, "HYBRID_CI_CA_BUNDLE")
+
+
+def _file(environment: Mapping[str, str], name: str) -> Path | None:
+    value = environment.get(name)
+    if not value:
+        return None
+    if not Path(value).is_file():
+        raise ConfigurationError("there is no such file", where=f"${name}={value}", hint="correct the path or unset it")
+    return Path(value)
+
+
+def _on_branch(source: SourceCommit, ci: CIEnvironment) -> SourceCommit:
+    """CI checks commits out detached; its variables know the branch."""
+    return replace(source, branch=ci.branch) if source.branch is None and ci.branch else source
