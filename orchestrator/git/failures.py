@@ -20,6 +20,7 @@ class Failure(StrEnum):
     REFUSED = "refused"  # the server's rules say no, and will say so again
     LOGIN = "login"  # not authenticated, or not allowed
     MISSING = "missing"  # no such repository (or none that we may see)
+    OTHER_FORMAT = "other format"  # the repository uses SHA-256 where we took SHA-1, or the other way round
     REDIRECTED = "redirected"
     NO_SUCH_OBJECT = "no such object"  # the server does not give the id that we asked for
     NO_FILTER = "no filter"  # it refuses the kind of partial fetch
@@ -85,6 +86,7 @@ _PHRASES: tuple[tuple[Failure, str], ...] = (
         does not support shallow
         shallow capabilities""",
     ),
+    (Failure.OTHER_FORMAT, "hash algorithm|object format"),
     (
         Failure.REDIRECTED,
         r"""unable to update url base from redirection

@@ -1,0 +1,140 @@
+"""Talks to one remote: lists refs, fetches by id, pushes by compare-and-swap.
+
+Every method is one try with one answer; whoever calls decides whether to try again. The URL and the login
+travel in the environment of git, never in argv, and nothing is written into a configuration file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.names import CommitId, RefName, RemoteURL
+from orchestrator.core.text import printable
+from orchestrator.engine.process import Completed, Limits
+from orchestrator.git.command import Git
+from orchestrator.git.credentials import GitCredentials, transport_to
+from orchestrator.git.failures import Failure, RemoteFailure, classify, explain
+from orchestrator.git.store import ObjectStore
+
+_REMOTE = "origin"
+_DETAIL_LINES = 20
+_STALL_BYTES_PER_SECOND = "64"
+DEFAULT_STALL_SECONDS = 45  # a server may be silent for a while when its own hooks are slow
+_NOISE = re.compile(r"^(?:hint:|To |Done$|\s*$)")
+_FETCH = (
+    "fetch", "--quiet", "--stdin", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
+    "--no-auto-gc", "--no-show-forced-updates",
+)  # fmt: skip
+_PUSH = ("push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
+
+
+@dataclass(frozen=True, slots=True)
+class PushAnswer:
+    """What git said about a push. ``ok`` is believed; a failure is only evidence (read the ref back)."""
+
+    ok: bool
+    failure: Failure
+    text: tuple[str, ...]
+
+
+class Remote:
+    """One remote repository, seen through a private repository."""
+
+    def __init__(
+        self,
+        url: RemoteURL,
+        store: ObjectStore,
+        credentials: GitCredentials | None = None,
+        stall_seconds: int = DEFAULT_STALL_SECONDS,
+    ) -> None:
+        """``stall_seconds``: a connection that is almost silent for so long is given up."""
+        self.url = url
+        self._store = store
+        self._credentials = credentials
+        self._stall_seconds = stall_seconds
+        self.calls: list[str] = []
+
+    def list_refs(self, refs: Sequence[RefName], seconds: float) -> dict[RefName, CommitId]:
+        """Those of these refs that exist. Raises RemoteFailure."""
+        argv = ["ls-remote", "--quiet", "--end-of-options", _REMOTE, *(ref.value for ref in refs)]
+        completed = self._talk(argv, "listing branches", seconds)
+        wanted = {ref.value: ref for ref in refs}
+        found: dict[RefName, CommitId] = {}
+        for line in completed.stdout.decode("utf-8", "replace").splitlines():
+            identity, _, name = line.partition("\t")
+            if name in wanted:  # git matches patterns from the end, so others may come along
+                found[wanted[name]] = CommitId(identity)
+        return found
+
+    def fetch(
+        self, wants: Sequence[str], seconds: float, *, depth: int | None = None, filter_spec: str | None = None
+    ) -> None:
+        """Bring these objects (ids, or full refs) here, with what the filter leaves. Raises RemoteFailure."""
+        argv = list(_FETCH)
+        if depth is not None:
+            argv.append(f"--depth={depth}")
+        if filter_spec is not None:
+            argv.append(f"--filter={filter_spec}")
+        stdin = "".join(f"{want}\n" for want in wants).encode()
+        self._talk([*argv, _REMOTE], "reading", seconds, stdin=stdin, promisor=filter_spec is not None)
+
+    def push(self, ref: RefName, new: CommitId, expected: CommitId | None, seconds: float) -> PushAnswer:
+        """Move ``ref`` from ``expected`` (None: it must not exist) to ``new``; what git said about it."""
+        lease = f"--force-with-lease={ref}:{expected or ''}"
+        completed = self._try([*_PUSH, lease, _REMOTE, f"{new}:{ref}"], seconds, git=self._store.view)
+        text = completed.stdout.decode("utf-8", "replace") + completed.stderr.decode("utf-8", "replace")
+        failure = Failure.TRANSIENT if completed.timed_out else classify(text)
+        return PushAnswer(completed.ok, failure, _details(text))
+
+    def try_push(self, ref: RefName, new: CommitId, seconds: float) -> None:
+        """Ask whether we may push at all, without pushing. Raises RemoteFailure."""
+        argv = [*_PUSH, "--dry-run", _REMOTE, f"{new}:{ref}"]
+        self._judge(self._try(argv, seconds, git=self._store.view), "asking whether we may write", seconds)
+
+    def _talk(
+        self, argv: Sequence[str], what: str, seconds: float, *, stdin: bytes | None = None, promisor: bool = False
+    ) -> Completed:
+        return self._judge(self._try(argv, seconds, stdin=stdin, promisor=promisor), what, seconds)
+
+    def _judge(self, completed: Completed, what: str, seconds: float) -> Completed:
+        if completed.ok and not completed.truncated:
+            return completed
+        text = completed.stderr.decode("utf-8", "replace") + completed.stdout.decode("utf-8", "replace")
+        failure = Failure.TRANSIENT if completed.timed_out else classify(text)
+        message, hint = explain(failure, what)
+        details = list(_details(text))
+        if completed.timed_out:
+            details.append(f"git was stopped after {seconds:.0f} seconds")
+        raise RemoteFailure(message, failure, where=self.url.value, hint=hint, details=details)
+
+    def _try(
+        self,
+        argv: Sequence[str],
+        seconds: float,
+        *,
+        stdin: bytes | None = None,
+        promisor: bool = False,
+        git: Git | None = None,
+    ) -> Completed:
+        self.calls.append(argv[0])
+        settings = [
+            (f"remote.{_REMOTE}.url", self.url.value),
+            ("fetch.negotiationAlgorithm", "noop"),
+            ("http.lowSpeedLimit", _STALL_BYTES_PER_SECOND),
+            ("http.lowSpeedTime", str(self._stall_seconds)),
+        ]
+        if promisor:
+            settings.append((f"remote.{_REMOTE}.promisor", "true"))
+        with transport_to(self.url, self._credentials) as transport:
+            return (
+                (git or self._store.git)
+                .with_configuration(*settings)
+                .run(argv, stdin=stdin, check=False, limits=Limits(seconds=seconds), transport=transport)
+            )
+
+
+def _details(text: str) -> tuple[str, ...]:
+    lines = [printable(line.removeprefix("remote: ").rstrip()) for line in text.splitlines() if not _NOISE.match(line)]
+    return tuple(lines[-_DETAIL_LINES:])

@@ -1,0 +1,157 @@
+"""Objects of a private bare repository: read in batches by git, written as loose objects.
+
+The repository is ours alone: no worktree, no index, no refs, no hooks. Reads never reach the network: an
+object that is not here is left out of the answer, and the caller decides whether to fetch it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from orchestrator.core.errors import RemoteError
+from orchestrator.core.names import CommitId
+from orchestrator.engine.process import Limits
+from orchestrator.git.command import Git
+
+DEFAULT_READ_LIMIT = 256 * 1024 * 1024
+_HEX_LENGTH = {"sha1": 40, "sha256": 64}
+
+
+class Kind(StrEnum):
+    """The four kinds of git objects."""
+
+    BLOB = "blob"
+    TREE = "tree"
+    COMMIT = "commit"
+    TAG = "tag"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object: its kind and its content without git's header."""
+
+    kind: Kind
+    content: bytes
+
+
+class BrokenObject(RemoteError):
+    """An object of the remote repository does not parse, or is not of the kind that it should be."""
+
+
+def object_format_of(any_id: CommitId) -> str:
+    """``sha1`` or ``sha256``: what a repository with ids of this length uses."""
+    return "sha1" if len(any_id.value) == _HEX_LENGTH["sha1"] else "sha256"
+
+
+class ObjectStore:
+    """The objects in one bare repository.
+
+    ``git`` is for fetching into it. Everything else goes through a second, empty repository that borrows the
+    objects (gitrepository-layout(5), ``objects/info/alternates``): a partial fetch marks its repository as one
+    whose missing objects git may fetch one by one, and neither a read nor a push must ever do that.
+    """
+
+    def __init__(self, git_dir: Path, object_format: str = "sha1", where: str | None = None) -> None:
+        self.git = Git(git_dir, where=where)
+        self.object_format = object_format
+        self._objects = git_dir / "objects"
+        self._view = Git(_view_of(git_dir), where=where)
+
+    @property
+    def view(self) -> Git:
+        """For reading and pushing; it knows where the history is cut."""
+        cuts = self.git.git_dir / "shallow"
+        if cuts.exists():
+            shutil.copyfile(cuts, self._view.git_dir / "shallow")
+        return self._view
+
+    @classmethod
+    def create(
+        cls, git_dir: Path, object_format: str = "sha1", where: str | None = None, global_config: Path | None = None
+    ) -> ObjectStore:
+        """An empty one. The few files are written here: that is faster than ``git init``, and brings no template."""
+        _write_repository(git_dir, object_format)
+        _write_repository(_view_of(git_dir), object_format)
+        (_view_of(git_dir) / "objects/info/alternates").write_text(f"{git_dir}/objects\n")
+        store = cls(git_dir, object_format, where)
+        store.git = replace(store.git, global_config=global_config)
+        store._view = replace(store._view, global_config=global_config)
+        return store
+
+    @property
+    def id_length(self) -> int:
+        """Bytes of a binary object id."""
+        return _HEX_LENGTH[self.object_format] // 2
+
+    def read(self, ids: Iterable[str], limit: int = DEFAULT_READ_LIMIT) -> dict[str, StoredObject]:
+        """The objects that are here, in one batch. Raises GitOutputTooLarge above ``limit`` bytes, GitFailed."""
+        wanted = list(dict.fromkeys(ids))
+        if not wanted:
+            return {}
+        answer = self._view.run(
+            ["cat-file", "--batch"],
+            stdin="".join(f"{one}\n" for one in wanted).encode(),
+            limits=Limits(output=limit),
+        )
+        return dict(_parse_batch(answer.stdout))
+
+    def write(self, kind: Kind, content: bytes) -> str:
+        """Store an object; gives its id. Writing one that is there changes nothing."""
+        whole = f"{kind} {len(content)}\0".encode() + content
+        identity = hashlib.new(self.object_format, whole, usedforsecurity=False).hexdigest()
+        path = self._objects / identity[:2] / identity[2:]
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            # Per process and thread: other writers of the same object only replace it by the same bytes.
+            draft = path.with_name(f"tmp_{os.getpid()}_{os.urandom(6).hex()}")
+            draft.write_bytes(zlib.compress(whole, 1))
+            draft.chmod(0o444)
+            draft.replace(path)
+        return identity
+
+
+def _view_of(git_dir: Path) -> Path:
+    return git_dir.with_name(f"{git_dir.name}.view")
+
+
+def _write_repository(git_dir: Path, object_format: str) -> None:
+    for folder in ("objects/pack", "objects/info", "refs/heads"):
+        (git_dir / folder).mkdir(parents=True, exist_ok=True)
+    version, extension = (0, "") if object_format == "sha1" else (1, "[extensions]\n\tobjectFormat = sha256\n")
+    (git_dir / "config").write_text(f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n{extension}")
+    (git_dir / "HEAD").write_text("ref: refs/heads/none\n")
+
+
+def _parse_batch(answer: bytes) -> Iterable[tuple[str, StoredObject]]:
+    """Read git-cat-file(1)'s BATCH OUTPUT: ``<id> <kind> <size>\\n<content>\\n`` or ``<id> missing\\n``."""
+    position = 0
+    while position < len(answer):
+        end = answer.index(b"\n", position)
+        words = answer[position:end].decode("ascii", "replace").split(" ")
+        position = end + 1
+        if len(words) != 3:
+            continue  # "missing"
+        identity, kind, size = words[0], Kind(words[1]), int(words[2])
+        yield identity, StoredObject(kind, answer[position : position + size])
+        position += size + 1
+
+
+def commit_headers(content: bytes) -> tuple[Mapping[str, list[str]], str]:
+    """The headers and the message of a commit object. Raises BrokenObject."""
+    head, separator, message = content.partition(b"\n\n")
+    headers: dict[str, list[str]] = {}
+    for line in head.split(b"\n"):
+        if line.startswith(b" "):
+            continue  # a signature's further lines
+        key, _, value = line.partition(b" ")
+        headers.setdefault(key.decode("ascii", "replace"), []).append(value.decode("utf-8", "replace"))
+    if not separator or "tree" not in headers or "committer" not in headers:
+        raise BrokenObject("a commit of the GitOps repository does not parse")
+    return headers, message.decode("utf-8", "replace")

@@ -1,0 +1,100 @@
+"""Commits without content: fetched in a store of their own, only as deep as a question needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from orchestrator.core.errors import RemoteError
+from orchestrator.core.names import CommitId
+from orchestrator.git.failures import Failure, RemoteFailure
+from orchestrator.git.remote import Remote
+from orchestrator.git.store import ObjectStore, commit_headers
+from orchestrator.gitops.base import CommitInfo
+
+Patiently = Callable[[Callable[[float], None]], None]
+_DEPTHS = (16, 512, 2_147_483_647)  # the last is what git takes as "everything"
+_FILTERS = ("tree:0", "blob:none", None)
+_MOST_COMMITS = 5000
+
+
+class History:
+    """Answers which commits one side has and the other has not."""
+
+    def __init__(
+        self, store: ObjectStore, remote: Remote, patiently: Callable[[Callable[[float], None]], None]
+    ) -> None:
+        self._store, self._remote, self._patiently = store, remote, patiently
+        self._filter = 0
+
+    def commits(self, base: CommitId, head: CommitId) -> Sequence[CommitInfo]:
+        """The commits that ``head`` has and ``base`` has not, newest first. Raises RemoteError.
+
+        A shallow history could hide that a commit belongs to both; so it is deepened until no cut can matter.
+        """
+        if base == head:
+            return []
+        for depth in _DEPTHS:
+            self._fetch([base, head], depth)
+            found = self._difference(base, head)
+            if found is not None:
+                return found
+        raise RemoteError("the history of the GitOps repository could not be read as far as needed")
+
+    def _difference(self, base: CommitId, head: CommitId) -> list[CommitInfo] | None:
+        argv = ["rev-list", "--topo-order", f"--max-count={_MOST_COMMITS + 1}", head.value, f"^{base}"]
+        ids = self._store.git.run(argv).stdout.decode("ascii").split()
+        if len(ids) > _MOST_COMMITS:
+            raise RemoteError(
+                f"the branch is more than {_MOST_COMMITS} commits away from its base",
+                where=f"{base.short}..{head.short}",
+                hint="check that both belong to the same history",
+            )
+        cuts = self._cuts()
+        if cuts.intersection(ids):
+            return None
+        objects = self._store.read([*ids, *cuts])
+        if ids and cuts:
+            oldest = min(_committed(objects[one].content) for one in ids)
+            if any(_committed(objects[cut].content) >= oldest for cut in cuts if cut in objects):
+                return None
+        return [_info(one, objects[one].content) for one in ids]
+
+    def _cuts(self) -> set[str]:
+        path = Path(self._store.git.git_dir) / "shallow"
+        return set(path.read_text().split()) if path.exists() else set()
+
+    def _fetch(self, wants: Sequence[CommitId], depth: int) -> None:
+        names = [want.value for want in wants]
+
+        def once(seconds: float) -> None:
+            self._remote.fetch(names, seconds, depth=depth, filter_spec=_FILTERS[self._filter])
+
+        while True:
+            try:
+                return self._patiently(once)
+            except RemoteFailure as failure:
+                if failure.failure is not Failure.NO_FILTER or _FILTERS[self._filter] is None:
+                    raise
+                self._filter += 1
+
+
+def _committed(content: bytes) -> int:
+    headers, _ = commit_headers(content)
+    return int(headers["committer"][0].rsplit(" ", 2)[1])
+
+
+def _info(identity: str, content: bytes) -> CommitInfo:
+    headers, message = commit_headers(content)
+    return CommitInfo(
+        id=CommitId(identity),
+        parents=tuple(CommitId(parent) for parent in headers.get("parent", [])),
+        tree=CommitId(headers["tree"][0]),
+        author=_person(headers.get("author", [""])[0]),
+        committer=_person(headers["committer"][0]),
+        message=message,
+    )
+
+
+def _person(stamp: str) -> str:
+    return stamp.rpartition(">")[0] + ">"

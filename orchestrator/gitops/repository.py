@@ -1,0 +1,361 @@
+"""The real GitOpsRepository: plumbing on a private bare repository, without a worktree.
+
+Nothing is checked out, so nothing of a repository can be followed or run: files are read as objects by id,
+written as objects, and pushed by compare-and-swap. The private repository lives in a temporary folder that
+only we can enter, and ends with this object.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from orchestrator.core.errors import Conflict, Refused, RemoteError
+from orchestrator.core.names import CommitId, RefName, RemoteURL, RepoPath
+from orchestrator.engine.clock import Clock, Deadline, SystemClock
+from orchestrator.engine.retry import Backoff, Jitter
+from orchestrator.git.credentials import GitCredentials
+from orchestrator.git.failures import Failure, RemoteFailure, is_transient
+from orchestrator.git.identity import Identity, commit_content
+from orchestrator.git.remote import DEFAULT_STALL_SECONDS, PushAnswer, Remote
+from orchestrator.git.store import BrokenObject, Kind, ObjectStore, StoredObject, commit_headers, object_format_of
+from orchestrator.gitops.base import CommitInfo, Landed, LostRace, PushOutcome, UnknownOutcome
+from orchestrator.gitops.git_history import History
+from orchestrator.gitops.git_trees import Tree, Wanted, folders_of, replace_files, unreadable, walk
+
+DEFAULT_PATIENCE = 120.0  # seconds for which one operation is tried again while the remote is ill
+_LONGEST_TRY = 300.0
+_PROBE = RefName("refs/heads/hybrid-ci-write-check")
+# The cheapest way first: (depth, filter). A server that does not know filters ignores them by itself.
+_WAYS: tuple[tuple[int | None, str | None], ...] = ((1, "blob:none"), (1, None), (None, None))
+_NEXT_WAY = (Failure.NO_FILTER, Failure.NO_SHALLOW)
+_Result = TypeVar("_Result")
+
+
+class GitRepository:
+    """Implements the GitOpsRepository port for any repository that git can reach.
+
+    Use it as a context manager, or call ``close``. ``patience`` is for how many seconds an operation is tried
+    again while the remote fails; ``workdir`` is where the private repository is made (the system's temporary
+    folder when None).
+    """
+
+    def __init__(
+        self,
+        url: RemoteURL,
+        *,
+        credentials: GitCredentials | None = None,
+        identity: Identity | None = None,
+        clock: Clock | None = None,
+        patience: float = DEFAULT_PATIENCE,
+        stall_seconds: int = DEFAULT_STALL_SECONDS,
+        workdir: Path | None = None,
+        rng: Jitter | None = None,
+    ) -> None:
+        self._url, self._credentials = url, credentials
+        self._identity = identity or Identity()
+        self._clock = clock or SystemClock()
+        self._patience, self._stall_seconds = patience, stall_seconds
+        self._rng: Jitter = rng or random.Random()  # noqa: S311  (jitter, not a secret)
+        self._home = Path(tempfile.mkdtemp(prefix="hybrid-ci-git-", dir=workdir))  # 0700
+        self._lock = threading.RLock()
+        self._way = 0
+        self._trees: dict[str, Tree] = {}
+        self._roots: dict[CommitId, str] = {}
+        self._seen_at: dict[CommitId, RefName] = {}
+        self._global_config = self._write_global_config()
+        self._store, self._remote = self._open("objects", "sha1")
+        self._history: History | None = None
+
+    def close(self) -> None:
+        """Remove the private repository. Closing twice does nothing."""
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """Where it is; a RemoteURL holds no credential."""
+        return self._url.value
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def tips(self, refs: Sequence[RefName]) -> Mapping[RefName, CommitId]:
+        """See the port. One ``ls-remote``."""
+        with self._lock:
+            found = self._patiently(lambda seconds: self._remote.list_refs(refs, seconds))
+            for ref, commit in found.items():
+                self._seen_at[commit] = ref
+                self._adopt_format(commit)
+            return found
+
+    def files(self, commit: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, bytes]:
+        """See the port."""
+        with self._lock:
+            found = walk(self._root(commit), patterns, self._load_trees)
+            blobs = self._load([file.entry.id for file in found], whole=True)
+            return {file.path: _content(blobs[file.entry.id], Kind.BLOB) for file in found}
+
+    def commits(self, base: CommitId, head: CommitId) -> Sequence[CommitInfo]:
+        """See the port. Fetches commits only, in a store of their own."""
+        with self._lock:
+            if self._history is None:
+                store, remote = self._open("history", object_format_of(head))
+                self._history = History(store, remote, self._patiently)
+            return self._history.commits(base, head)
+
+    def check_push(self, ref: RefName) -> None:
+        """See the port. A dry run of a push of an empty commit: servers check the login before anything is sent."""
+        if self._url.scheme == "file":
+            return self._check_local_push()
+        with self._lock:
+            try:
+                self._probe_push()
+            except RemoteFailure as failure:
+                if failure.failure is not Failure.OTHER_FORMAT:
+                    raise
+                self._store, self._remote = self._open("objects", "sha256")
+                self._probe_push()
+        return None
+
+    def _probe_push(self) -> None:
+        stamp = self._identity.stamp(self._clock.now())
+        tree = self._store.write(Kind.TREE, b"")
+        probe = self._store.write(Kind.COMMIT, commit_content(tree, [], stamp, stamp, "Check write access"))
+        self._patiently(lambda seconds: self._remote.try_push(_PROBE, CommitId(probe), seconds))
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    def commit(
+        self, parent: CommitId, edits: Mapping[RepoPath, bytes], message: str, when: datetime | None = None
+    ) -> CommitId:
+        """See the port. A file that is not there yet is added with mode 100644."""
+        with self._lock:
+            trees = self._folders(self._root(parent), edits)
+            blobs = {path: self._store.write(Kind.BLOB, content) for path, content in edits.items()}
+            root = replace_files(trees, blobs, self._store_tree)
+            stamp = self._identity.stamp(when or self._clock.now())
+            content = commit_content(root, [parent.value], stamp, stamp, message)
+            new = CommitId(self._store.write(Kind.COMMIT, content))
+            self._roots[new] = root
+            return new
+
+    def push(self, ref: RefName, new: CommitId, expected: CommitId | None) -> PushOutcome:
+        """See the port. Whatever git says about a failure, the ref is read back before anything is decided."""
+        with self._lock:
+            deadline = Deadline(self._clock, self._patience)
+            backoff = Backoff(self._clock, deadline, self._rng)
+            while True:
+                answer = self._remote.push(ref, new, expected, _one_try(deadline))
+                if answer.ok:
+                    return Landed(new)
+                actual = self._read_back(ref, answer, deadline, backoff)
+                if actual == new:
+                    return Landed(new, first_try=False)
+                _raise_if_final(answer, ref, self.url)
+                if actual != expected:
+                    return LostRace(actual)
+                if not backoff.wait_for_recovery():
+                    raise _gave_up(answer, ref, self.url)
+
+    def _read_back(self, ref: RefName, answer: PushAnswer, deadline: Deadline, backoff: Backoff) -> CommitId | None:
+        while True:
+            try:
+                return self._remote.list_refs([ref], _one_try(deadline)).get(ref)
+            except RemoteFailure as failure:
+                if not is_transient(failure.failure) or not backoff.wait_for_recovery():
+                    raise UnknownOutcome(
+                        f"it is not known whether the push to {ref} landed",
+                        where=self.url,
+                        hint="run again: what has landed is found, what has not is done",
+                        details=[*answer.text, *failure.details],
+                    ) from failure
+
+    # --- objects ---------------------------------------------------------------------------------------------------
+
+    def _root(self, commit: CommitId) -> str:
+        """The id of the commit's tree; the commit is fetched when it is not here."""
+        if commit not in self._roots:
+            found = self._store.read([commit.value])
+            if commit.value not in found:
+                self._fetch_commit(commit)
+                found = self._store.read([commit.value])
+            if commit.value not in found:
+                raise self._vanished(commit)
+            headers, _ = commit_headers(_content(found[commit.value], Kind.COMMIT))
+            self._roots[commit] = headers["tree"][0]
+        return self._roots[commit]
+
+    def _fetch_commit(self, commit: CommitId) -> None:
+        wants = [commit.value]
+        while True:
+            depth, filter_spec = _WAYS[self._way]
+            try:
+                self._fetch(wants, depth=depth, filter_spec=filter_spec)
+                return
+            except RemoteFailure as failure:
+                ref = self._seen_at.get(commit)
+                if failure.failure in _NEXT_WAY and self._way + 1 < len(_WAYS):
+                    self._way += 1
+                elif failure.failure is Failure.NO_SUCH_OBJECT and ref is not None and wants != [ref.value]:
+                    wants = [ref.value]  # an old server gives what a branch points to, and nothing by id
+                else:
+                    raise
+
+    def _load_trees(self, wanted: Sequence[Wanted]) -> Mapping[str, Tree]:
+        missing = [one for one in wanted if one.id not in self._trees]
+        for whole in (True, False):
+            ids = [one.id for one in missing if one.whole is whole]
+            for identity, stored in self._load(ids, whole=whole).items():
+                self._trees[identity] = Tree.parse(_content(stored, Kind.TREE), self._store.id_length)
+        return self._trees
+
+    def _load(self, ids: Sequence[str], *, whole: bool) -> dict[str, StoredObject]:
+        """These objects, from here or from the remote in one batch. Raises BrokenObject when one can't be had."""
+        objects = self._store.read(ids)
+        missing = [one for one in dict.fromkeys(ids) if one not in objects]
+        if missing:
+            self._fetch(missing, depth=None, filter_spec=None if whole else "blob:none")
+            objects |= self._store.read(missing)
+        if any(one not in objects for one in missing):
+            raise BrokenObject(
+                "the GitOps repository does not give an object that its own commit names", where=self.url
+            )
+        return objects
+
+    def _fetch(self, wants: Sequence[str], *, depth: int | None, filter_spec: str | None) -> None:
+        self._patiently(lambda seconds: self._remote.fetch(wants, seconds, depth=depth, filter_spec=filter_spec))
+
+    def _folders(self, root: str, paths: Iterable[RepoPath]) -> dict[str, Tree]:
+        """Each folder above these files that exists, by its path. Raises Unreadable for what is no folder."""
+        trees: dict[str, Tree] = {}
+        level = {"": root}
+        folders = folders_of(paths)
+        while level:
+            loaded = self._load_trees([Wanted(identity) for identity in level.values()])
+            trees |= {path: loaded[identity] for path, identity in level.items()}
+            level = {}
+            for path in folders:
+                parent, _, name = path.rpartition("/")
+                if not path or path in trees or parent not in trees:
+                    continue
+                entry = trees[parent].by_name.get(name.encode("utf-8", "surrogateescape"))
+                if entry is not None and not entry.is_folder:
+                    raise unreadable(path, entry.kind)
+                if entry is not None:
+                    level[path] = entry.id
+        return trees
+
+    def _store_tree(self, tree: Tree) -> str:
+        identity = self._store.write(Kind.TREE, tree.serialise())
+        self._trees[identity] = tree
+        return identity
+
+    # --- the private repository ------------------------------------------------------------------------------------
+
+    def _open(self, name: str, object_format: str) -> tuple[ObjectStore, Remote]:
+        path = self._home / f"{name}-{object_format}.git"
+        store = ObjectStore.create(path, object_format, self.url, self._global_config)
+        return store, Remote(self._url, store, self._credentials, self._stall_seconds)
+
+    def _adopt_format(self, commit: CommitId) -> None:
+        object_format = object_format_of(commit)
+        if object_format != self._store.object_format:
+            self._store, self._remote = self._open("objects", object_format)
+
+    def _write_global_config(self) -> Path | None:
+        """``safe.directory`` for a local repository of another user: git's far side only listens to a file."""
+        if self._url.scheme != "file":
+            return None
+        path = self._home / "gitconfig"
+        folder = self._url.path.replace("\\", "\\\\").replace('"', '\\"')
+        lines = [f'\tdirectory = "{folder}{suffix}"\n' for suffix in ("", "/.git", ".git")]
+        path.write_text("[safe]\n" + "".join(lines))
+        return path
+
+    def _check_local_push(self) -> None:
+        self._patiently(lambda seconds: self._remote.list_refs([_PROBE], seconds))
+        folder = Path(self._url.path)
+        for part in (folder / "objects", folder / "refs"):
+            if part.exists() and not os.access(part, os.W_OK):
+                raise Refused(
+                    "the GitOps repository can't be written by this user",
+                    where=str(part),
+                    hint="give the user write access to the repository's files",
+                )
+
+    def _patiently(self, call: Callable[[float], _Result]) -> _Result:
+        """Try until it works, fails for good, or the patience is over; ``call`` takes the seconds it may use."""
+        deadline = Deadline(self._clock, self._patience)
+        backoff = Backoff(self._clock, deadline, self._rng)
+        while True:
+            try:
+                return call(_one_try(deadline))
+            except RemoteFailure as failure:
+                if failure.failure is not Failure.TRANSIENT or not backoff.wait_for_recovery():
+                    raise
+
+    def _vanished(self, commit: CommitId) -> RemoteError:
+        return RemoteError(
+            f"the GitOps repository no longer gives the commit {commit.short}",
+            where=self.url,
+            hint="its branch was probably rewritten meanwhile; run again",
+        )
+
+
+def _one_try(deadline: Deadline) -> float:
+    return max(1.0, min(_LONGEST_TRY, deadline.remaining))
+
+
+def _content(stored: StoredObject, kind: Kind) -> bytes:
+    if stored.kind is not kind:
+        raise BrokenObject(f"the GitOps repository has a {stored.kind} where a {kind} should be")
+    return stored.content
+
+
+def _raise_if_final(answer: PushAnswer, ref: RefName, url: str) -> None:
+    """Raise for answers that trying again does not change."""
+    if answer.failure is Failure.REFUSED:
+        raise Refused(
+            f"the GitOps repository's rules refuse the push to {ref}",
+            where=url,
+            hint="hybrid-ci never goes around the rules: let the token's owner write this branch, or change the rule",
+            details=answer.text,
+        )
+    if answer.failure is Failure.REF_CLASH:
+        raise Conflict(
+            f"{ref} can't be made: another ref stands where one of its folders should be, or below it",
+            where=url,
+            hint="rename or delete the ref that is in the way (see the server's answer)",
+            details=answer.text,
+        )
+    if answer.failure in (Failure.LOGIN, Failure.MISSING, Failure.REDIRECTED, Failure.UNTRUSTED_HOST):
+        raise RemoteError(
+            f"the GitOps repository did not let us push to {ref}",
+            where=url,
+            hint="check that the token (or ssh key) is valid and may write this repository",
+            details=answer.text,
+        )
+
+
+def _gave_up(answer: PushAnswer, ref: RefName, url: str) -> RemoteError:
+    return RemoteError(
+        f"the push to {ref} failed again and again",
+        where=url,
+        hint="nothing has landed; it is safe to run again",
+        details=answer.text,
+    )
