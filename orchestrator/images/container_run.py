@@ -1,0 +1,183 @@
+"""One container's life: follow its log, wait for its end or its time, see how it ended, read its report."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import requests
+from docker.errors import APIError, NotFound
+
+from orchestrator.core.errors import RemoteError
+from orchestrator.engine.clock import Clock
+from orchestrator.engine.events import Reporter
+from orchestrator.images.base import RunResult, RunSpec
+from orchestrator.images.containers import Container, Containers
+from orchestrator.images.engine_client import EngineClient, engine_errors
+from orchestrator.images.tail import Tail
+from orchestrator.images.tar_reader import ReadLimits, read_files
+
+_MAX_FORWARDED = 20_000  # lines of one container that go on to the reporter
+_LOG_GRACE = 5.0  # seconds for the last lines to arrive after the end
+_READ_LIMITS = ReadLimits()
+
+
+def run_to_end(
+    client: EngineClient, container: Container, spec: RunSpec, clock: Clock, reporter: Reporter, stage: str
+) -> RunResult:
+    """Wait for the container to end, or end it when its time is over; what came of it."""
+    began = clock.monotonic()
+    follower = _Follower(client, container.id, lambda line: reporter.log(stage, line))
+    exit_code, timed_out = _wait(client, container.id, spec.seconds)
+    seconds = clock.monotonic() - began
+    follower.join(_LOG_GRACE)
+    return RunResult(
+        exit_code=exit_code,
+        timed_out=timed_out,
+        seconds=seconds,
+        log_tail=follower.lines,
+        files=_read_back(client, container.id, spec.read_back),
+        out_of_memory=_state(client, container.id).get("OOMKilled") is True,
+    )
+
+
+class Running:
+    """A container that serves (satisfies RunningContainer)."""
+
+    def __init__(
+        self,
+        client: EngineClient,
+        containers: Containers,
+        container: Container,
+        spec: RunSpec,
+        clock: Clock,
+        host: str,
+    ) -> None:
+        self._client, self._containers, self._container = client, containers, container
+        self._spec, self._clock, self._host = spec, clock, host
+        self._began = clock.monotonic()
+        self._result: RunResult | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port on loopback. Raises RemoteError when the port is not published (the container ended)."""
+        with engine_errors(self._host):
+            inspected = self._client.inspect_container(self._container.id)
+        ports = (inspected.get("NetworkSettings") or {}).get("Ports") or {}
+        for binding in ports.get(f"{self._spec.publish}/tcp") or ():
+            if binding.get("HostIp") == "127.0.0.1":
+                return "127.0.0.1", int(binding["HostPort"])
+        raise RemoteError(
+            f"the engine did not publish port {self._spec.publish} on loopback",
+            where=self._host,
+            hint="the container may have ended at once; its log is below",
+        )
+
+    def running(self) -> bool:
+        """It has not ended."""
+        if self._result is not None:
+            return False
+        with engine_errors(self._host):
+            return _state(self._client, self._container.id).get("Running") is True
+
+    def stop(self) -> RunResult:
+        """End and remove it; what it said."""
+        if self._result is None:
+            try:
+                self._result = self._end()
+            finally:
+                with engine_errors(self._host):
+                    self._containers.remove(self._container)
+        return self._result
+
+    def _end(self) -> RunResult:
+        identity = self._container.id
+        with engine_errors(self._host):
+            before = _state(self._client, identity)
+            seconds = self._clock.monotonic() - self._began
+            ended = before.get("Running") is not True
+            _kill(self._client, identity)
+            tail = Tail()
+            for chunk in self._client.logs(identity, stream=True, follow=False, tail=200):
+                for _ in tail.add(chunk):
+                    pass
+            for _ in tail.end():
+                pass
+            exit_code = int(before.get("ExitCode", 0)) if ended else None
+            return RunResult(exit_code, False, seconds, tail.lines, out_of_memory=before.get("OOMKilled") is True)
+
+
+class _Follower(threading.Thread):
+    """Reads the log as it is written, hands lines on, keeps the last ones."""
+
+    def __init__(self, client: EngineClient, identity: str, on_line: Callable[[str], None]) -> None:
+        super().__init__(daemon=True, name="container-log")
+        self._client, self._identity, self._on_line = client, identity, on_line
+        self._tail = Tail()
+        self._forwarded = 0
+        self.start()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return self._tail.lines
+
+    def run(self) -> None:
+        # When the engine goes away in the middle, the wait for the container's end says so.
+        with contextlib.suppress(APIError, requests.exceptions.RequestException, OSError, ValueError):
+            chunks = cast(Iterable[bytes], self._client.logs(self._identity, stream=True, follow=True))
+            for chunk in chunks:
+                for line in self._tail.add(chunk):
+                    self._forward(line)
+            for line in self._tail.end():
+                self._forward(line)
+
+    def _forward(self, line: str) -> None:
+        self._forwarded += 1
+        if self._forwarded <= _MAX_FORWARDED:
+            self._on_line(line)
+        elif self._forwarded == _MAX_FORWARDED + 1:
+            self._on_line("… (more output; only its end is kept)")
+
+
+def _wait(client: EngineClient, identity: str, seconds: float) -> tuple[int | None, bool]:
+    """The exit code, or None and True when the time ran out (then it was killed)."""
+    try:
+        return int(client.wait(identity, timeout=cast(int, seconds))["StatusCode"]), False
+    except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError) as error:
+        if not _is_timeout(error):
+            raise
+    _kill(client, identity)
+    return None, True
+
+
+def _is_timeout(error: requests.exceptions.RequestException) -> bool:
+    """The SDK's adapter for unix sockets reports a read timeout as a ConnectionError."""
+    return isinstance(error, requests.exceptions.ReadTimeout) or "Read timed out" in str(error)
+
+
+def _kill(client: EngineClient, identity: str) -> None:
+    try:
+        client.kill(identity)
+    except NotFound:
+        return
+    except APIError as error:
+        if error.status_code != requests.codes.conflict:  # 409: it is not running
+            raise
+    client.wait(identity)
+
+
+def _state(client: EngineClient, identity: str) -> dict[str, Any]:
+    return client.inspect_container(identity).get("State") or {}
+
+
+def _read_back(client: EngineClient, identity: str, path: str | None) -> dict[str, bytes]:
+    """The files under a path in the container, as a stream; none when there is no such path."""
+    if path is None:
+        return {}
+    try:
+        chunks, _ = client.get_archive(identity, path, chunk_size=256 * 1024)
+    except NotFound:
+        return {}
+    return read_files(chunks, _READ_LIMITS, path)

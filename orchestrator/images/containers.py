@@ -1,0 +1,167 @@
+"""Containers for tests: one fixed, safe profile, always removed, never trusted.
+
+No volume and no socket is mounted, all capabilities are dropped, no privilege can be gained, processes, memory
+(swap included) and time are limited. There is no network unless it is asked for, and then a bridge of its own
+rather than the engine's shared one: so two tests do not see each other, and nothing else that runs there sees
+them. A published port without a network gets a bridge without masquerading: loopback reaches the container, and
+nothing that the container sends finds an answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from docker.errors import APIError, NotFound
+from docker.types import LogConfig
+
+from orchestrator.engine.clock import Clock
+from orchestrator.images.base import MEBIBYTE, BuiltImage, RunSpec
+from orchestrator.images.engine_client import EngineClient
+
+LABEL = "io.hybrid-ci.test"
+EXPIRES = "io.hybrid-ci.expires"
+_LEEWAY = 600  # seconds after a container's own time limit before another run takes it away
+_LOG_OPTIONS = {"max-size": "8m", "max-file": "2"}
+_NOTHING = "none"
+_counter = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container in the engine, and the network that was made for it."""
+
+    id: str
+    network: str | None
+
+
+def host_settings(spec: RunSpec, network: str | None, *, init: bool = True) -> dict[str, Any]:
+    """The safe profile, as keywords of the SDK's ``create_host_config``."""
+    settings: dict[str, Any] = {
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "privileged": False,
+        "pids_limit": spec.pids,
+        "mem_limit": spec.memory,
+        "memswap_limit": spec.memory,  # the sum of both: so no swap
+        "network_mode": network or _NOTHING,
+        "ipc_mode": "private",
+        "init": init,
+        "auto_remove": False,  # the report is read after the end
+        "restart_policy": {"Name": "no"},
+        "log_config": LogConfig(type="json-file", config=_LOG_OPTIONS),
+        "shm_size": 64 * MEBIBYTE,
+    }
+    if spec.publish is not None:
+        settings["port_bindings"] = {spec.publish: ("127.0.0.1",)}
+    return settings
+
+
+class Containers:
+    """Creates and removes test containers on one engine."""
+
+    def __init__(self, client: EngineClient, clock: Clock) -> None:
+        self._client, self._clock = client, clock
+        self._init = True
+
+    @contextlib.contextmanager
+    def started(self, image: BuiltImage, spec: RunSpec) -> Iterator[Container]:
+        """A running container; removed with its network when the block ends, however it ends."""
+        container = self.start(image, spec)
+        try:
+            yield container
+        finally:
+            self.remove(container)
+
+    def start(self, image: BuiltImage, spec: RunSpec) -> Container:
+        """Create and start one. The caller removes it; when this fails, nothing is left behind."""
+        network = self._make_network(spec) if spec.network or spec.publish is not None else None
+        container = Container("", network)
+        try:
+            container = Container(self._create(image, spec, network), network)
+            try:
+                self._client.start(container.id)
+            except APIError as error:
+                if not (self._init and "docker-init" in str(error.explanation)):
+                    raise
+                container = self._again_without_init(container, image, spec)
+        except BaseException:
+            self.remove(container)
+            raise
+        return container
+
+    def remove(self, container: Container) -> None:
+        """End and remove a container with its volumes and its network; what is gone already is fine."""
+        if container.id:
+            with contextlib.suppress(NotFound):
+                self._client.remove_container(container.id, force=True, v=True)
+        if container.network is not None:
+            with contextlib.suppress(NotFound):
+                self._client.remove_network(container.network)
+
+    def sweep(self) -> int:
+        """Remove what a killed run left behind: what bears our label and is past its time. Gives the number."""
+        swept = 0
+        for found in self._client.containers(all=True, filters={"label": LABEL}):
+            if self._expired(found.get("Labels")):
+                self.remove(Container(found["Id"], None))
+                swept += 1
+        for found in self._client.networks(filters={"label": LABEL}):
+            if self._expired(found.get("Labels")):
+                with contextlib.suppress(APIError):  # another run may be taking it away at this moment
+                    self._client.remove_network(found["Id"])
+                    swept += 1
+        return swept
+
+    def _create(self, image: BuiltImage, spec: RunSpec, network: str | None) -> str:
+        command = list(spec.command) if spec.command is not None else None
+        created = self._client.create_container(
+            image.engine_id.value,
+            # The test's own command stands instead of the image's ENTRYPOINT and CMD, not behind them.
+            entrypoint=command[:1] if command else None,
+            command=command[1:] if command else None,
+            environment=dict(spec.environment),
+            user=spec.user,
+            working_dir=spec.working_directory,
+            ports=[spec.publish] if spec.publish is not None else None,
+            host_config=self._client.create_host_config(**host_settings(spec, network, init=self._init)),
+            labels=self._labels(spec),
+            healthcheck={"test": ["NONE"]},
+            tty=False,
+            stdin_open=False,
+            use_config_proxy=False,
+        )
+        return str(created["Id"])
+
+    def _again_without_init(self, container: Container, image: BuiltImage, spec: RunSpec) -> Container:
+        """An engine without its init program (Debian's ``tini``): do without, for all that follow too."""
+        self._init = False
+        self.remove(Container(container.id, None))
+        again = Container(self._create(image, spec, container.network), container.network)
+        try:
+            self._client.start(again.id)
+        except BaseException:
+            self.remove(again)
+            raise
+        return again
+
+    def _make_network(self, spec: RunSpec) -> str:
+        options = {"com.docker.network.bridge.enable_icc": "false"}
+        if not spec.network:
+            options["com.docker.network.bridge.enable_ip_masquerade"] = "false"
+        name = f"hybrid-ci-{os.getpid()}-{next(_counter)}-{os.urandom(4).hex()}"
+        made = self._client.create_network(name, driver="bridge", options=options, labels=self._labels(spec))
+        return str(made["Id"])
+
+    def _labels(self, spec: RunSpec) -> dict[str, str]:
+        expires = int(self._clock.now().timestamp() + spec.seconds + _LEEWAY)
+        return {LABEL: "1", EXPIRES: str(expires)}
+
+    def _expired(self, labels: Mapping[str, str] | None) -> bool:
+        text = (labels or {}).get(EXPIRES, "")
+        return text.isdigit() and datetime.fromtimestamp(int(text[:12]), UTC) < self._clock.now()

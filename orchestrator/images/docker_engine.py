@@ -1,0 +1,265 @@
+"""A Docker Engine (or what speaks its API) behind the image ports: build, run, push."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+from docker.errors import APIError, ImageNotFound, NotFound
+
+from orchestrator.core.errors import ConfigurationError, HybridCIError, RemoteError, TimedOut
+from orchestrator.core.image import Digest, InvalidReference, Platform, TaggedImage
+from orchestrator.core.secret import Redactor
+from orchestrator.engine.clock import Clock, Deadline, SystemClock
+from orchestrator.engine.events import Reporter
+from orchestrator.images.base import BuildFailed, BuildSpec, BuiltImage, RunResult, RunSpec
+from orchestrator.images.build_arguments import check_build_arguments
+from orchestrator.images.build_stream import BuildStream
+from orchestrator.images.container_run import Running, run_to_end
+from orchestrator.images.containers import Containers
+from orchestrator.images.context import Context, plan_context
+from orchestrator.images.credentials import Credentials, RegistryCredentials
+from orchestrator.images.dockerfile import base_images
+from orchestrator.images.engine_client import EngineClient, connect, engine_errors, engine_host, tls_config
+from orchestrator.images.push_stream import PushStream
+
+BUILD_SECONDS = 3600.0
+PUSH_SECONDS = 1800.0
+
+
+class DockerEngine:
+    """Satisfies ImageBuilder and ContainerEngine over the Engine API.
+
+    ``host`` is where the engine listens; without it, what this environment says. It is connected to when it is
+    first needed. ``redact`` knows this run's credentials, so that none of them goes out as a build argument.
+    Raises ConfigurationError when the environment's settings make no sense.
+    """
+
+    def __init__(
+        self,
+        host: str | None = None,
+        credentials: Credentials | None = None,
+        *,
+        clock: Clock | None = None,
+        redact: Redactor | None = None,
+        build_seconds: float = BUILD_SECONDS,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        home = Path(environment.get("HOME") or Path.home())
+        self._host = host or engine_host(environment, home)
+        self._tls = tls_config(environment, home) if host is None else None
+        self._credentials = credentials or RegistryCredentials(environment, home)
+        self._clock = clock or SystemClock()
+        self._redact = redact or Redactor()
+        self._build_seconds = build_seconds
+        self._build_lock = threading.Lock()
+
+    @cached_property
+    def _client(self) -> EngineClient:
+        return connect(self._host, self._tls)
+
+    @cached_property
+    def _containers(self) -> Containers:
+        containers = Containers(self._client, self._clock)
+        containers.sweep()
+        return containers
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connections."""
+        if "_client" in self.__dict__:
+            self._client.close()
+
+    # --- ContainerEngine: what answers ----------------------------------------------------------------------------
+
+    def check(self) -> str:
+        """What answers, such as ``Docker Engine 28.2.2 (API 1.50), linux/amd64``."""
+        with engine_errors(self._host):
+            version = self._client.version()
+        if version.get("Os") != "linux":
+            raise ConfigurationError(
+                f"the container engine runs {version.get('Os')} containers", where=self._host, hint="use a Linux engine"
+            )
+        platform = f"{version['Os']}/{version.get('Arch', 'unknown')}"
+        name = (version.get("Platform") or {}).get("Name") or "Container engine"
+        return f"{name} {version.get('Version', '')} (API {self._client.api_version}), {platform}"
+
+    # --- ImageBuilder ---------------------------------------------------------------------------------------------
+
+    def build(self, spec: BuildSpec, reporter: Reporter) -> BuiltImage:
+        """Build; the log goes to the reporter. Raises BuildFailed, ConfigurationError, RemoteError, TimedOut."""
+        check_build_arguments(spec.arguments, self._redact, f"image {spec.name}: args")
+        stage = f"build {spec.name}"
+        context = plan_context(spec)
+        _tell_left_out(context, spec, reporter)
+        stream = BuildStream(spec)
+        deadline = Deadline(self._clock, self._build_seconds)
+        with engine_errors(self._host):
+            for event in self._build_events(spec, context):
+                for line in stream.feed(event):
+                    reporter.log(stage, line)
+                if deadline.expired:
+                    raise TimedOut(f"the build of {spec.name} took too long", where=str(spec.dockerfile))
+            for line in stream.end():
+                reporter.log(stage, line)
+            if stream.image is None:
+                raise stream.broken_off()
+            return self._built(spec, stream.image)
+
+    def _build_events(self, spec: BuildSpec, context: Context) -> Iterator[Mapping[str, object]]:
+        with self._build_lock:  # the header's logins belong to the client, not to the call
+            self._client.build_logins = self._base_logins(context.dockerfile)
+            try:
+                return _events(
+                    self._client.build(
+                        fileobj=cast(Any, context.stream()),  # requests sends a generator in chunks
+                        custom_context=True,
+                        dockerfile=context.dockerfile_name,
+                        buildargs=dict(spec.arguments),
+                        labels=dict(spec.labels),
+                        target=spec.target,
+                        platform=str(spec.platform) if spec.platform else None,
+                        rm=True,
+                        forcerm=True,
+                        decode=True,
+                        use_config_proxy=False,
+                        timeout=int(self._build_seconds),
+                    ),
+                    stream_ended=f"the build of {spec.name}",
+                )
+            except APIError as error:
+                raise _refused_build(error, spec) from None
+
+    def _base_logins(self, dockerfile: bytes) -> dict[str, dict[str, str]]:
+        """The logins for the registries that the Dockerfile names, and for no other."""
+        hosts = {image.repository.registry for image in base_images(dockerfile.decode("utf-8", "replace"))}
+        logins = {host: login for host in sorted(hosts) if (login := self._credentials.login(host)) is not None}
+        entries = {host: login.for_engine(host) for host, login in logins.items()}
+        return {entry["serveraddress"]: entry for entry in entries.values()}
+
+    def _built(self, spec: BuildSpec, image: str) -> BuiltImage:
+        built = describe(spec.name, self._client.inspect_image(image))  # type: ignore[no-untyped-call]
+        if spec.platform is not None and not _same_platform(spec.platform, built.platform):
+            raise BuildFailed(
+                f"{spec.name} was to be built for {spec.platform}, and the engine built it for {built.platform}",
+                where=str(spec.dockerfile),
+                hint="take a base image that exists for this platform, or build on such a machine",
+            )
+        return built
+
+    # --- ContainerEngine: run and push ----------------------------------------------------------------------------
+
+    def run(self, image: BuiltImage, spec: RunSpec, reporter: Reporter, stage: str) -> RunResult:
+        """Run to the end or the time limit, in the safe profile; the container is always removed."""
+        with engine_errors(self._host), _missing_image(image), self._containers.started(image, spec) as container:
+            return run_to_end(self._client, container, spec, self._clock, reporter, stage)
+
+    def start(self, image: BuiltImage, spec: RunSpec) -> Running:
+        """Start one that serves; the caller stops it."""
+        with engine_errors(self._host), _missing_image(image):
+            container = self._containers.start(image, spec)
+            return Running(self._client, self._containers, container, spec, self._clock, self._host)
+
+    def push(self, image: BuiltImage, target: TaggedImage, reporter: Reporter, stage: str) -> Digest | None:
+        """Tag and push. Gives the digest that the engine claims, if it does.
+
+        Raises Refused when the registry denies it, LoginRefused, PushInterrupted (worth another try), PushFailed.
+        """
+        login = self._credentials.login(target.repository.registry)
+        stream = PushStream(target, logged_in=login is not None)
+        deadline = Deadline(self._clock, PUSH_SECONDS)
+        # An empty entry, because without one the SDK would look for a login of its own.
+        authentication = login.for_engine(target.repository.registry) if login else {"username": "", "password": ""}
+        with engine_errors(self._host), _missing_image(image):
+            self._client.tag(image.engine_id.value, str(target.repository), target.tag, force=True)
+            events = self._client.push(
+                str(target.repository), target.tag, stream=True, decode=True, auth_config=authentication
+            )
+            for event in _events(events, stream_ended=f"the push of {target}"):
+                stream.feed(event)
+                reporter.progress(stage, stream.progress)
+                if deadline.expired:
+                    raise TimedOut(f"the push of {target} took too long", where=str(target.repository))
+        return stream.finish()
+
+
+def describe(name: str, inspected: Mapping[str, Any]) -> BuiltImage:
+    """What the engine says about an image (ImageInspect of its API). Raises RemoteError when that is no answer."""
+    try:
+        platform = Platform(inspected["Os"], inspected["Architecture"], inspected.get("Variant") or None)
+        return BuiltImage(name, Digest(_with_algorithm(inspected["Id"])), platform)
+    except (KeyError, TypeError, InvalidReference):
+        raise RemoteError(f"the engine does not describe the image {name}", hint="look at the engine's log") from None
+
+
+def _with_algorithm(identity: str) -> str:
+    """Podman's own API leaves ``sha256:`` off."""
+    return identity if ":" in identity else f"sha256:{identity}"
+
+
+def _same_platform(wanted: Platform, built: Platform) -> bool:
+    same_machine = (wanted.os, wanted.architecture) == (built.os, built.architecture)
+    return same_machine and (wanted.variant is None or built.variant is None or wanted.variant == built.variant)
+
+
+def _tell_left_out(context: Context, spec: BuildSpec, reporter: Reporter) -> None:
+    left_out = context.selection.left_out
+    if not left_out:
+        return
+    names = ", ".join(left_out[:5]) + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
+    reporter.log(
+        f"build {spec.name}", f"left out of the build context: {names} (bring back with !pattern in .dockerignore)"
+    )
+
+
+def _events(stream: object, *, stream_ended: str) -> Iterator[Mapping[str, object]]:
+    """The events of a stream, each a JSON object."""
+    for event in cast(Iterator[object], stream):
+        if not isinstance(event, Mapping):
+            raise RemoteError(f"{stream_ended} gave an answer that is no JSON object")
+        yield event
+
+
+def _refused_build(error: APIError, spec: BuildSpec) -> HybridCIError:
+    """A Dockerfile that does not parse is a 400 (classic builder), before any stream."""
+    text = str(error.explanation or "").strip()
+    if error.status_code == 400 or "dockerfile parse error" in text or "failed to reach build target" in text:
+        return BuildFailed(
+            f"the Dockerfile of {spec.name} does not build: {text}",
+            where=str(spec.dockerfile),
+            hint="correct the Dockerfile and build again",
+        )
+    return RemoteError(
+        f"the engine refused to build {spec.name}: {text}", where=str(spec.dockerfile), hint="look at the engine's log"
+    )
+
+
+class _missing_image:
+    """Say which image is gone, when one was pruned between two stages."""
+
+    def __init__(self, image: BuiltImage) -> None:
+        self._image = image
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        gone = isinstance(error, ImageNotFound) or (isinstance(error, NotFound) and "image" in str(error).lower())
+        if gone:
+            raise RemoteError(
+                f"the image {self._image.name} is no longer in the engine",
+                where=self._image.engine_id.short,
+                hint="something removed it (a prune?) while it was tested; run again",
+            ) from None

@@ -1,0 +1,164 @@
+"""What of a folder goes to the engine: ``.dockerignore`` in docker's own semantics, after a list of our own.
+
+Our patterns come first and docker's rule is that the last match wins, so a ``!pattern`` in ``.dockerignore``
+brings back what we would leave out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+from docker.utils.build import Pattern
+from docker.utils.fnmatch import translate
+
+from orchestrator.core.errors import ConfigurationError
+from orchestrator.images.base import MEBIBYTE
+
+# Never wanted in an image, often there by accident: history, credentials, private keys.
+LEFT_OUT = (
+    "**/.git", "**/.env", "**/.env.*", "!**/.env.example", "!**/.env.sample", "!**/.env.template", "!**/.env.dist",
+    "**/id_rsa", "**/id_dsa", "**/id_ecdsa", "**/id_ed25519", "**/*.p12", "**/*.pfx", "**/*.ppk", "**/.ssh",
+    "**/.netrc", "**/.pypirc", "**/.git-credentials", "**/.docker/config.json", "**/.kube/config", "**/kubeconfig",
+    "**/.aws/credentials", "**/*.pem", "**/*.key",
+)  # fmt: skip
+_KEY_SUFFIXES = (".pem", ".key")  # certificates have these names too, so here the content decides
+_PRIVATE_KEY = b"PRIVATE KEY-----"
+_LOOKED_AT = 64 * 1024
+_MAX_IGNORE_FILE = MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The paths that are sent, relative and sorted, and those that only our own list kept back."""
+
+    paths: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def ignore_patterns(context: Path, dockerfile: Path) -> tuple[str, ...]:
+    """The patterns of ``<Dockerfile>.dockerignore``, else of ``.dockerignore``. Raises ConfigurationError."""
+    for path in (dockerfile.with_name(dockerfile.name + ".dockerignore"), context / ".dockerignore"):
+        if path.is_file():
+            return _read_patterns(path)
+    return ()
+
+
+def select(context: Path, patterns: Sequence[str]) -> Selection:
+    """Walk the folder without following a symlink. Raises ConfigurationError for what cannot be read."""
+    rules = _Rules(patterns)
+    paths: list[str] = []
+    left_out: list[str] = []
+    pending: list[tuple[str, _Hits]] = [("", rules.none)]
+    while pending:
+        folder, above = pending.pop()
+        for name, is_folder in _entries(context, folder):
+            path = f"{folder}/{name}" if folder else name
+            hits = rules.hits(path, above)
+            verdict = rules.verdict(hits)
+            if verdict is _Verdict.KEPT_BACK and path.endswith(_KEY_SUFFIXES) and not _is_key(context / path):
+                verdict = _Verdict.SENT
+            if verdict is _Verdict.SENT:
+                paths.append(path)
+            elif verdict is _Verdict.KEPT_BACK:
+                left_out.append(path)
+            if is_folder and (verdict is _Verdict.SENT or rules.may_come_back_below(path)):
+                pending.append((path, hits))
+    return Selection(tuple(sorted(paths)), tuple(sorted(left_out)))
+
+
+_Hits = tuple[bool, ...]
+
+
+class _Verdict(Enum):
+    SENT = auto()
+    IGNORED = auto()
+    KEPT_BACK = auto()  # only our own list wants it out
+
+
+class _Rules:
+    """Docker's rule: a pattern that hit a folder hits all below it, and of all that hit, the last one decides."""
+
+    def __init__(self, theirs: Sequence[str]) -> None:
+        ours = [Pattern(text) for text in LEFT_OUT]
+        self._ours = len(ours)
+        self._patterns = [*ours, *(pattern for pattern in map(Pattern, theirs) if pattern.dirs)]
+        self._matchers = [_matcher(pattern) for pattern in self._patterns]
+        self.none: _Hits = (False,) * len(self._patterns)
+
+    def hits(self, path: str, above: _Hits) -> _Hits:
+        return tuple(hit or matcher(path) is not None for matcher, hit in zip(self._matchers, above, strict=True))
+
+    def verdict(self, hits: _Hits) -> _Verdict:
+        if not self._excluded(hits, 0):
+            return _Verdict.SENT
+        return _Verdict.IGNORED if self._excluded(hits, self._ours) else _Verdict.KEPT_BACK
+
+    def may_come_back_below(self, folder: str) -> bool:
+        """Docker's own test: a ``!pattern`` begins with this folder's name, letter by letter."""
+        back = (pattern.cleaned_pattern for pattern in self._patterns if pattern.exclusion)
+        return any(f"{pattern}/".startswith(f"{folder}/") for pattern in back)
+
+    def _excluded(self, hits: _Hits, start: int) -> bool:
+        excluded = False
+        for pattern, hit in zip(self._patterns[start:], hits[start:], strict=True):
+            if hit:
+                excluded = not pattern.exclusion
+        return excluded
+
+
+def _matcher(pattern: Pattern) -> Callable[[str], object]:
+    try:
+        return re.compile(translate(pattern.cleaned_pattern), re.DOTALL).fullmatch
+    except re.error:
+        raise ConfigurationError(
+            f"{pattern.cleaned_pattern!r} is not a pattern of .dockerignore",
+            hint="see https://docs.docker.com/build/concepts/context/#dockerignore-files",
+        ) from None
+
+
+def _entries(context: Path, folder: str) -> list[tuple[str, bool]]:
+    """The names in a folder, and which are folders themselves (a symlink never is)."""
+    try:
+        with os.scandir(context / folder) as entries:
+            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    except OSError as error:
+        raise unreadable(context / folder, error) from None
+
+
+def unreadable(path: Path, error: OSError) -> ConfigurationError:
+    """The error for a file or folder of the context that cannot be read."""
+    return ConfigurationError(
+        f"the build context cannot be read: {error.strerror or error}",
+        where=str(path),
+        hint="make it readable for this user, or leave it out by .dockerignore",
+    )
+
+
+def _is_key(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return True
+    try:
+        with path.open("rb") as file:
+            return _PRIVATE_KEY in file.read(_LOOKED_AT)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def _read_patterns(path: Path) -> tuple[str, ...]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_IGNORE_FILE + 1)
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path.name} is not UTF-8", where=str(path)) from None
+    if len(content) > _MAX_IGNORE_FILE:
+        raise ConfigurationError(f"{path.name} is larger than 1 MiB", where=str(path))
+    stripped = (line.strip() for line in text.splitlines() if not line.startswith("#"))
+    return tuple(line for line in stripped if line not in ("", "!"))
