@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -23,9 +21,9 @@ from orchestrator.images.build_stream import BuildStream
 from orchestrator.images.container_run import Running, run_to_end
 from orchestrator.images.containers import Containers
 from orchestrator.images.context import Context, plan_context
-from orchestrator.images.credentials import Credentials, RegistryCredentials
+from orchestrator.images.credentials import Anonymous, Credentials
 from orchestrator.images.dockerfile import base_images
-from orchestrator.images.engine_client import EngineClient, connect, engine_errors, engine_host, tls_config
+from orchestrator.images.engine_client import EngineClient, engine_errors, from_environment
 from orchestrator.images.push_stream import PushStream
 
 BUILD_SECONDS = 3600.0
@@ -35,25 +33,21 @@ PUSH_SECONDS = 1800.0
 class DockerEngine:
     """Satisfies ImageBuilder and ContainerEngine over the Engine API.
 
-    ``host`` is where the engine listens; without it, what this environment says. It is connected to when it is
-    first needed. ``redact`` knows this run's credentials, so that none of them goes out as a build argument.
-    Raises ConfigurationError when the environment's settings make no sense.
+    ``connect`` is called once, when the engine is first needed. ``redact`` knows this run's credentials, so that
+    none of them goes out as a build argument.
     """
 
     def __init__(
         self,
-        host: str | None = None,
+        connect: Callable[[], EngineClient] = from_environment,
         credentials: Credentials | None = None,
         *,
         clock: Clock | None = None,
         redact: Redactor | None = None,
         build_seconds: float = BUILD_SECONDS,
-        environment: Mapping[str, str] = os.environ,
     ) -> None:
-        home = Path(environment.get("HOME") or Path.home())
-        self._host = host or engine_host(environment, home)
-        self._tls = tls_config(environment, home) if host is None else None
-        self._credentials = credentials or RegistryCredentials(environment, home)
+        self._connect = connect
+        self._credentials = credentials or Anonymous()
         self._clock = clock or SystemClock()
         self._redact = redact or Redactor()
         self._build_seconds = build_seconds
@@ -61,7 +55,11 @@ class DockerEngine:
 
     @cached_property
     def _client(self) -> EngineClient:
-        return connect(self._host, self._tls)
+        return self._connect()
+
+    @property
+    def _host(self) -> str:
+        return self._client.host
 
     @cached_property
     def _containers(self) -> Containers:

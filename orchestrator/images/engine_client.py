@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +71,7 @@ class EngineClient(docker.APIClient):
     Here only the logins that are handed over travel, in the one header that the API has for them.
     """
 
+    host: str = DEFAULT_SOCKET  # as messages name it
     build_logins: Mapping[str, Mapping[str, str]] = {}
 
     @property
@@ -95,7 +97,16 @@ def connect(host: str, tls: TLSConfig | None = None, timeout: int = IDLE_SECONDS
             hint="forward its socket (ssh -L /tmp/docker.sock:/var/run/docker.sock) and set DOCKER_HOST to it",
         )
     with engine_errors(host):
-        return EngineClient(base_url=host, version="auto", timeout=timeout, tls=tls or False)
+        client = EngineClient(base_url=host, version="auto", timeout=timeout, tls=tls or False)
+    client.host = host
+    return client
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> EngineClient:
+    """Connect to the engine that this environment means (without one: the process's own). Raises as ``connect``."""
+    variables = os.environ if environment is None else environment
+    home = Path(variables.get("HOME") or "/")
+    return connect(engine_host(variables, home), tls_config(variables, home))
 
 
 @contextmanager
