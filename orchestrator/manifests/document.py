@@ -9,14 +9,13 @@ from __future__ import annotations
 import codecs
 import re
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import sub
 
 from orchestrator.manifests.json_tree import parse_json
 from orchestrator.manifests.options import ScanOptions
-from orchestrator.manifests.tree import Alias, Broken, Mapping, Node, Sequence, parse, walk
+from orchestrator.manifests.tree import Alias, Broken, Mapping, Node, parse, walk
 
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 _STEPS = bytes({ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}.get(c, 0) for c in range(256))
@@ -43,11 +42,15 @@ class Template(Broken):
 
 @dataclass(slots=True, eq=False)
 class Document:
-    """One file. ``roots`` are its YAML documents; positions are character indices into ``text``."""
+    """One file. ``roots`` are its YAML documents; positions are character indices into ``text``.
+
+    ``template`` says why the text has no roots when it is read as plain lines.
+    """
 
     text: str
     bom: bool
     roots: list[Node]
+    template: Template | None = None
 
     def line(self, index: int) -> int:
         """The 1-based line of a character, as an editor counts."""
@@ -102,30 +105,33 @@ def load(content: bytes, options: ScanOptions, *, json: bool = False) -> Documen
     """Read a file. Raises Unreadable, or Template when it does not parse and holds template actions."""
     check_bytes(content, options)
     text, bom = decode(content)
-    parsers: list[Callable[[str, int, int], list[Node]]] = [parse_json, parse] if json else [parse]
-    failure: Broken | None = None
-    for parser in parsers:
+    try:
+        return Document(text, bom, _parse(text, options, json))
+    except Broken as error:
+        if _TEMPLATE_LINE.search(text):
+            raise Template(f"it is a template that is not rendered ({error.reason})", error.index) from None
+        raise Unreadable(error.reason, error.index) from None
+
+
+def _parse(text: str, options: ScanOptions, json: bool) -> list[Node]:
+    """JSON by its own grammar; what calls itself JSON and is none (comments, trailing commas) as YAML."""
+    if json:
         try:
-            roots = parser(text, options.depth, options.nodes)
-        except Broken as error:
-            failure = error
-            continue
-        if "{{" in text and (action := _template_action(roots)) is not None:
-            raise Template("it is a template that is not rendered", action.start)
-        return Document(text, bom, roots)
-    reason = failure.reason if failure else "it is empty"
-    index = failure.index if failure else None
-    if _TEMPLATE_LINE.search(text):
-        raise Template(f"it is a template that is not rendered ({reason})", index)
-    raise Unreadable(reason, index)
+            return parse_json(text, options.depth, options.nodes)
+        except Broken:
+            pass
+    return parse(text, options.depth, options.nodes)
 
 
-def _template_action(roots: list[Node]) -> Node | None:
+def template_actions(document: Document) -> list[Node]:
     """``{{ .Values.x }}`` as a value parses: as a flow mapping whose key is a flow mapping."""
-    for root in roots:
+    if "{{" not in document.text:
+        return []
+    found: list[Node] = []
+    for root in document.roots:
         for node in walk(root):
             if isinstance(node, Mapping) and node.flow and len(node.pairs) == 1:
                 key = node.pairs[0][0]
-                if isinstance(key, Mapping | Sequence) and key.flow and key.start == node.start + 1:
-                    return node
-    return None
+                if isinstance(key, Mapping) and key.flow and key.start == node.start + 1:
+                    found.append(node)
+    return found

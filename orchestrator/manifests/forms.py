@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.core.image import Digest, ImageReference, InvalidReference, Repository
+from orchestrator.core.image import Digest, ImageReference, InvalidReference, Repository, parse_tag
 from orchestrator.manifests.scalars import CannotSpell
 from orchestrator.manifests.steps import Step, insert, remove, replace, write
 from orchestrator.manifests.tree import Mapping, Node, Scalar
@@ -56,6 +56,10 @@ class Form(Protocol):
     def scalars(self) -> tuple[Scalar, ...]:
         """Every scalar that the form reads."""
 
+    @property
+    def index(self) -> int:
+        """The character whose line is shown."""
+
     def plan(self, text: str, wanted: Wanted) -> list[Step]:
         """The steps in the file's text. Raises CannotSpell with the reason when the place can't take it."""
 
@@ -69,6 +73,21 @@ def parse(text: str) -> ImageReference | None:
         return ImageReference.parse(text)
     except InvalidReference:
         return None
+
+
+def join(repository: Repository, tag: str, digest: str) -> ImageReference | None:
+    """The parts as one reference; a tag may carry the digest (``1.0@sha256:…``). None when they are not valid."""
+    tag, at, in_tag = tag.partition("@")
+    digest = digest or (in_tag if at else "")
+    try:
+        return ImageReference(repository, parse_tag(tag) if tag else None, to_digest(digest) if digest else None)
+    except InvalidReference:
+        return None
+
+
+def to_digest(text: str) -> Digest:
+    """A digest with or without ``sha256:``. Raises InvalidReference."""
+    return Digest(text if ":" in text else f"sha256:{text}")
 
 
 def name_of(reference: str) -> str:
@@ -97,6 +116,11 @@ class Whole:
     def scalars(self) -> tuple[Scalar, ...]:
         """The one scalar."""
         return (self.main,)
+
+    @property
+    def index(self) -> int:
+        """Where the scalar begins."""
+        return self.main.start
 
     def after(self, wanted: Wanted) -> str:
         """The name as it is spelled, with the wanted tag and digest."""
@@ -142,6 +166,11 @@ class Split:
         tag = f":{self.tag.value}" if self.tag is not None and self.tag.value else ""
         digest = f"@{self.digest.value}" if self.digest is not None and self.digest.value else ""
         return self.shown + tag + digest
+
+    @property
+    def index(self) -> int:
+        """Where the scalar begins whose line is shown."""
+        return self.main.start
 
     def after(self, wanted: Wanted) -> str:
         """The parts joined, as they read then."""
@@ -227,6 +256,11 @@ class KustomizeEntry:
     def _digest_in_tag(self) -> bool:
         return self.new_tag is not None and self.digest is None and "@" in self.new_tag.value
 
+    @property
+    def index(self) -> int:
+        """Where the scalar begins whose line is shown."""
+        return self.main.start
+
     def after(self, wanted: Wanted) -> str:
         """The entry as it reads then."""
         if self._digest_only and wanted.digest:
@@ -279,7 +313,9 @@ class KustomizeEntry:
 class Configured:
     """A scalar that holds a tag (or a digest) of an image which is named elsewhere: in configuration or a marker.
 
-    ``part`` is ``tag``, ``digest`` or ``sha``; ``plain_tag`` is True where no digest may follow the tag.
+    ``part`` is ``tag``, ``digest`` or ``sha``; ``plain_tag`` is True where no digest may follow the tag; ``raw`` for
+    a file that holds the tag and nothing else, where quotes would become part of it; ``span`` tells which part of a
+    longer text it is.
     """
 
     node: Node
@@ -287,23 +323,29 @@ class Configured:
     repository: Repository
     part: str = "tag"
     plain_tag: bool = False
+    raw: bool = False
+    span: tuple[int, int] | None = None
 
     @property
     def image(self) -> ImageReference:
         """The configured repository with what stands there."""
-        if self.part != "tag":
-            return ImageReference(self.repository, None, _digest(self.main.value))
-        return parse(f"{self.repository}:{self.main.value}") or ImageReference(self.repository)
+        tag, digest = (self.text, "") if self.part == "tag" else ("", self.text)
+        return join(self.repository, tag, digest) or ImageReference(self.repository)
 
     @property
     def text(self) -> str:
         """As written: the tag or the digest alone."""
-        return self.main.value
+        return self.main.value if self.span is None else self.main.value[slice(*self.span)]
 
     @property
     def scalars(self) -> tuple[Scalar, ...]:
         """The one scalar."""
         return (self.main,)
+
+    @property
+    def index(self) -> int:
+        """Where the scalar begins whose line is shown."""
+        return self.main.start
 
     def after(self, wanted: Wanted) -> str:
         """The tag or digest as it reads then."""
@@ -317,11 +359,6 @@ class Configured:
         """Write the scalar."""
         if self.plain_tag and wanted.digest is not None:
             raise CannotSpell("the place can hold a version only, and no digest")
-        return write(text, self.main, self.after(wanted))
-
-
-def _digest(text: str) -> Digest | None:
-    try:
-        return Digest(text if ":" in text else f"sha256:{text}")
-    except InvalidReference:
-        return None
+        if self.span is not None:
+            return replace(text, self.main, *self.span, self.after(wanted))
+        return write(text, self.main, self.after(wanted), typed=self.raw)

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.image import ImageReference, PinnedImage, Repository
 from orchestrator.core.names import RepoPath
-from orchestrator.manifests.document import Template, Unreadable, decode, load, position
+from orchestrator.manifests.document import Document, Template, Unreadable, decode, load, position
 from orchestrator.manifests.formats.common import Scan
-from orchestrator.manifests.forms import Wanted
+from orchestrator.manifests.forms import Form, Wanted, Whole
 from orchestrator.manifests.model import Edit, Findings, Pin, PinChange, Unresolved
 from orchestrator.manifests.options import DEFAULT, ScanOptions, Target
 from orchestrator.manifests.places import place, steps_to
 from orchestrator.manifests.proof import NotProven, prove, prove_bytes
-from orchestrator.manifests.reader import Reference, container_of, read
+from orchestrator.manifests.reader import Reference, container_of, place_of, policy_of, read
 from orchestrator.manifests.scalars import CannotSpell
 from orchestrator.manifests.steps import Step, Write, apply
 from orchestrator.manifests.tree import Broken, Node, Scalar
@@ -54,6 +54,8 @@ def find_pins(path: RepoPath, content: bytes, options: ScanOptions = DEFAULT) ->
     except Broken as error:
         return Findings((), (_unreadable(path, content, error),))
     pins = tuple(_pin(scan, reference) for reference in references if reference.doubled is None)
+    if scan.document.template is not None:
+        return Findings(pins, (_unreadable(path, content, scan.document.template),))
     problems = [
         Unresolved(path, scan.document.line(p.node.start), place(scan.document.roots, p.node), p.reason, text=p.text)
         for p in scan.problems
@@ -86,12 +88,7 @@ def set_images(
     except Template:
         return unchanged
     except Broken as error:
-        problem = _unreadable(path, content, error)
-        raise ConfigurationError(
-            f"the manifest can't be read: {problem.reason}",
-            where=problem.where,
-            hint="correct the file; nothing was changed",
-        ) from None
+        raise _broken(path, content, error) from None
     chosen = [r for r in references if r.form.image.repository in wanted and (options.add_tag or _is_tagged(r))]
     return _edit(scan, content, references, chosen, wanted)
 
@@ -145,7 +142,7 @@ def _edit(
             changes.append(PinChange(pin, after, tuple(_followers(scan, planned))))
     if not steps:
         return Edit(scan.path, content, content, (), tuple(pins))
-    return Edit(scan.path, content, _proven(scan, steps), tuple(changes), tuple(pins))
+    return Edit(scan.path, content, proven(scan.path, document, scan.options, steps), tuple(changes), tuple(pins))
 
 
 def _refused(pin: Pin, reason: str) -> Refused:
@@ -157,36 +154,65 @@ def _refused(pin: Pin, reason: str) -> Refused:
     )
 
 
-def _proven(scan: Scan, steps: list[Step]) -> bytes:
-    document = scan.document
+def proven(path: RepoPath, document: Document, options: ScanOptions, steps: list[Step]) -> bytes:
+    """The file after these steps, parsed again and compared with what was intended. Raises Refused."""
     splices = [step.splice for step in steps]
     try:
         text = apply(document.text, splices)
         after = document.encode(text)
-        json = scan.path.name.endswith(".json")
         prove_bytes(document.text, text, splices)
-        prove(document.roots, load(after, scan.options, json=json).roots, steps)
+        if document.template is None:
+            prove(document.roots, load(after, options, json=path.name.endswith(".json")).roots, steps)
     except (CannotSpell, NotProven, Broken) as error:
         raise Refused(
             f"the edit could not be proven: {error}",
-            where=str(scan.path),
+            where=str(path),
             hint="nothing was changed; edit this file by hand and report what it holds",
         ) from None
     return after
+
+
+def load_or_explain(path: RepoPath, content: bytes, options: ScanOptions) -> Document:
+    """The file as a document. Raises ConfigurationError with line and column when it can't be read."""
+    try:
+        return load(content, options, json=path.name.endswith(".json"))
+    except Broken as error:
+        raise _broken(path, content, error) from None
+
+
+def _broken(path: RepoPath, content: bytes, error: Broken) -> ConfigurationError:
+    problem = _unreadable(path, content, error)
+    return ConfigurationError(
+        f"the manifest can't be read: {problem.reason}",
+        where=problem.where,
+        hint="correct the file; nothing was changed",
+    )
+
+
+def refused_at(where: str, at: str, reason: str) -> Refused:
+    """The error for a place that must not or can't be edited."""
+    return Refused(f"the value can't be changed: {reason}", where=where, hint="edit it by hand", details=(at,))
 
 
 def _refuse_shared(
     scan: Scan, pin: Pin, planned: list[Step], references: list[Reference], wanted: dict[Repository, Wanted]
 ) -> None:
     """A scalar that an alias shares with another image must not be changed for one of the two alone."""
-    touched = {id(step.node) for step in planned if isinstance(step, Write)}
+    writes = [step for step in planned if isinstance(step, Write)]
     for other in references:
         repository = other.form.image.repository
-        if repository == pin.image.repository or not touched & {id(part) for part in other.form.scalars}:
+        if repository == pin.image.repository or not any(_reads(other.form, write) for write in writes):
             continue
         if wanted.get(repository) == wanted[pin.image.repository]:
             continue
-        raise _refused(pin, f"by an alias the same value is that of {repository}, {_pin(scan, other).place}")
+        raise _refused(pin, f"by an alias the same value is that of {repository}, {place_of(scan, other.form)}")
+
+
+def _reads(form: Form, write: Write) -> bool:
+    """The form reads characters that are to be written."""
+    if isinstance(form, Whole):
+        return form.main is write.node and form.start < write.end and write.start < form.end
+    return any(part is write.node for part in form.scalars)
 
 
 def _followers(scan: Scan, planned: list[Step]) -> Iterator[str]:
@@ -204,16 +230,17 @@ def _followers(scan: Scan, planned: list[Step]) -> Iterator[str]:
 
 
 def _pin(scan: Scan, reference: Reference) -> Pin:
-    form, roots = reference.form, scan.document.roots
+    form = reference.form
     return Pin(
         scan.path,
-        scan.document.line(form.main.start),
+        scan.document.line(form.index),
         reference.format,
-        place(roots, form.node),
+        place_of(scan, form),
         form.image,
         form.text,
-        place(roots, form.node, names=False),
+        place_of(scan, form, names=False),
         container_of(form),
+        policy_of(scan, form),
     )
 
 

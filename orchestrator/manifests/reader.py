@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from orchestrator.core.names import RepoPath
-from orchestrator.manifests.document import load
-from orchestrator.manifests.formats import FORMATS
-from orchestrator.manifests.formats.common import Scan
+from orchestrator.manifests.asked import POLICY, arguments, blocks, encrypted, lines, marked, named
+from orchestrator.manifests.document import Document, Template, decode, load, template_actions
+from orchestrator.manifests.embedded import Embedded
+from orchestrator.manifests.formats.common import Scan, dispatch
+from orchestrator.manifests.formats.registry import FORMATS
 from orchestrator.manifests.formats.targets import configured
-from orchestrator.manifests.forms import Form, Whole
+from orchestrator.manifests.forms import Configured, Form, Whole
 from orchestrator.manifests.options import ScanOptions
-from orchestrator.manifests.places import container_name, find_place, key_above, on_the_way
-from orchestrator.manifests.tree import Mapping, Node, Scalar, duplicate_key, node_at
+from orchestrator.manifests.places import container_name, find_place, key_above, on_the_way, place
+from orchestrator.manifests.tree import Mapping, Node, Scalar, duplicate_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,41 +29,52 @@ class Reference:
 
 
 def read(path: RepoPath, content: bytes, options: ScanOptions) -> tuple[Scan, list[Reference]]:
-    """Every reference in a file, in the order of the file. Raises Unreadable or Template."""
-    scan = Scan(path, load(content, options, json=path.name.endswith(".json")), options)
+    """Every reference in a file, in the order of the file. Raises Unreadable, or Template when nothing is asked of it.
+
+    A template gives the references of its marked and named lines; ``scan.document.template`` then says so.
+    """
+    try:
+        scan = Scan(path, load(content, options, json=path.name.endswith(".json")), options, FORMATS)
+    except Template as error:
+        text, bom = decode(content)
+        scan = Scan(path, Document(text, bom, [], error), options)
     found: dict[tuple[int, ...], Reference] = {}
     for reference in _all(scan):
         found.setdefault(_identity(reference.form), reference)
+    if scan.document.template is not None and not found:
+        raise scan.document.template
     references = [_checked(reference) for reference in found.values()]
-    references.sort(key=lambda reference: reference.form.main.start)
+    references.sort(key=lambda reference: reference.form.index)
     return scan, [reference for reference in references if _wanted(scan, reference.form)]
 
 
 def _all(scan: Scan) -> Iterator[Reference]:
-    for form in configured(scan):
-        yield Reference("target", form)
+    """What is found, what is configured and what is asked for; the first way to a place gives it its name."""
+    yield from (Reference("target", form) for form in configured(scan))
+    if scan.document.template is not None:
+        yield from (Reference(found.label or "template", found.form) for found in lines(scan))
+        return
+    yield from (Reference(found.label or "marker", found.form) for found in marked(scan))
+    for action in template_actions(scan.document)[:1]:
+        scan.problem(action, "a template that is not rendered: what it fills in can't be read")
+    options = scan.options
     for root in scan.document.roots:
         if encrypted(root):
             scan.problem(root, "the document is encrypted by SOPS; an edit would break its signature")
             continue
-        for format_ in FORMATS:
-            if format_.claims(scan, root):
-                for found in format_.find(scan, root):
-                    yield Reference(found.label or format_.name, found.form)
-                break
-
-
-def encrypted(root: Node) -> bool:
-    """A document that SOPS has encrypted carries a ``sops`` block with a message authentication code."""
-    return (
-        isinstance(root, Mapping)
-        and (node_at(root, "sops", "mac") or node_at(root, "sops", "lastmodified")) is not None
-    )
+        ways = [dispatch(scan, root)]
+        ways += [arguments(scan, root)] if options.arguments else []
+        ways += [blocks(scan, root)] if options.embedded else []
+        for found in chain.from_iterable(ways):
+            yield Reference(found.label or "", found.form)
+    yield from (Reference(found.label or "text", found.form) for found in named(scan))
 
 
 def _identity(form: Form) -> tuple[int, ...]:
     """What a form reads: two ways to the same scalars (by an alias, by a target and by its keys) are one pin."""
     start = form.start if isinstance(form, Whole) else 0
+    if isinstance(form, Configured) and form.span is not None:
+        start = form.span[0]
     return (*(id(part) for part in form.scalars), start)
 
 
@@ -94,12 +108,36 @@ def _wanted(scan: Scan, form: Form) -> bool:
         return False
     if not options.places:
         return True
+    number = scan.document.line(form.index)
+    if f"line[{number}]" in options.places:
+        return True
+    return any(_stands_at(scan, form, wanted) for wanted in options.places if not wanted.startswith("line["))
+
+
+def _stands_at(scan: Scan, form: Form, wanted: str) -> bool:
+    outer, _, inner = wanted.partition("::")
     parts = {id(form.node), *(id(part) for part in form.scalars)}
-    return any(id(node) in parts for place in options.places for node in find_place(scan.document.roots, place))
+    if not any(id(node) in parts for node in find_place(scan.document.roots, outer)):
+        return False
+    if not inner:
+        return True
+    return isinstance(form, Embedded) and any(
+        node is form.inner.node or node in form.inner.scalars for node in find_place(list(form.roots), inner)
+    )
+
+
+def place_of(scan: Scan, form: Form, *, names: bool = True) -> str:
+    """Where a form stands, as people write it."""
+    if scan.document.template is not None:
+        return f"line[{scan.document.line(form.index)}]"
+    below = form.below(names=names) if isinstance(form, Embedded) else ""
+    return place(scan.document.roots, form.node, names=names) + below
 
 
 def container_of(form: Form) -> str | None:
     """The name of the container, or the key above the image: what a pin is told by among several in one file."""
+    while isinstance(form, Embedded):
+        form = form.inner
     name = container_name(form.node)
     if name is not None:
         return name
@@ -107,3 +145,16 @@ def container_of(form: Form) -> str | None:
     if key in ("image", "images") and form.node.parent is not None:
         return key_above(form.node.parent) or key
     return key
+
+
+def policy_of(scan: Scan, form: Form) -> str | None:
+    """The Flux image policy in the comment behind a pin."""
+    text = scan.document.text
+    if "$imagepolicy" not in text:
+        return None
+    for part in form.scalars:
+        end = text.find("\n", part.end)
+        match = POLICY.search(text, part.end, len(text) if end < 0 else end)
+        if match is not None:
+            return match["policy"]
+    return None

@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from orchestrator.core.image import Digest, ImageReference, InvalidReference, Repository, parse_tag
 from orchestrator.core.names import RepoPath
 from orchestrator.manifests.document import Document
-from orchestrator.manifests.forms import Form, Split, Whole, parse
+from orchestrator.manifests.forms import Form, Split, Whole, join, parse
 from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.places import key_above
-from orchestrator.manifests.tree import Alias, Mapping, Node, Scalar, Sequence, scalar
+from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, scalar
 
 # Text that something else fills in before it is a reference: Go and Jinja templates, shell and Flux variables.
 TEMPLATE = re.compile(r"\{\{|\{%|<%|\$\{|\$\(|^\$[A-Za-z_]")
+FILLED_IN_LATER = "a template or variable fills this in later"
+ELSEWHERE = "only the tag stands here; the repository is named elsewhere"
 _REFERENCE_KEYS = re.compile(r"(?:.*[a-z0-9_-])?(?:[iI]mage|IMAGE)(?:Name|_name|Ref|_ref|Url|URL)?")
 _ROLES = {
     "registry": "registry",
@@ -39,7 +40,6 @@ _ROLES = {
 _CAMEL = re.compile(
     r"(?P<stem>.*[iI]mage)_?(?P<role>Registry|Repository|Repo|Name|Tag|Digest|registry|repository|repo|tag|digest)"
 )
-_HEX = re.compile(r"[0-9a-f]{64}")
 
 
 class Found(NamedTuple):
@@ -65,6 +65,7 @@ class Scan:
     path: RepoPath
     document: Document
     options: ScanOptions
+    formats: tuple[Format, ...] = ()
     problems: list[Problem] = field(default_factory=list)
 
     def problem(self, node: Node, reason: str, text: str = "") -> None:
@@ -84,6 +85,15 @@ class Format(Protocol):
 
     def find(self, scan: Scan, root: Node) -> Iterator[Found]:
         """The references in it."""
+
+
+def dispatch(scan: Scan, root: Node) -> Iterator[Found]:
+    """The references of one document, by the first format that claims it; every one labelled."""
+    for format_ in scan.formats:
+        if format_.claims(scan, root):
+            for found in format_.find(scan, root):
+                yield Found(found.form, found.label or format_.name)
+            return
 
 
 @lru_cache(maxsize=65536)
@@ -158,23 +168,23 @@ def _in_group(
     parts = {role: found for role, node in group.items() if (found := scalar(node)) is not None}
     name = parts.get("repository") or parts.get("repo")
     if name is not None:
-        yield from split(scan, mapping, group, parts, name, prefix)
+        yield from split(scan, mapping, parts, name, prefix)
         return
     image = parts.get("image")
     if image is None and "name" in parts and _name_is_repository(mapping, prefix, parts):
-        yield from split(scan, mapping, group, parts, parts["name"], prefix)
+        yield from split(scan, mapping, parts, parts["name"], prefix)
     elif image is not None:
         beside = (
             groups.get("", {}) if prefix == "image" and not groups.get("", {}).keys() & {"repository", "repo"} else {}
         )
         if "tag" in parts or "digest" in parts:
-            yield from split(scan, mapping, group, parts, image, prefix)
+            yield from split(scan, mapping, parts, image, prefix)
         elif "tag" in beside and (tag := scalar(beside["tag"])) is not None and not _has_suffix(image.value):
-            yield from split(scan, mapping, {**beside, **group}, {"tag": tag, "image": image}, image, "")
+            yield from split(scan, mapping, {"tag": tag, "image": image}, image, prefix)
         else:
             yield from whole(scan, group["image"], image, strict=_strict(mapping, group["image"]))
     elif "tag" in parts and (prefix or is_image_key(key_above(mapping))):
-        scan.problem(parts["tag"], "only the tag stands here; the repository is named elsewhere", parts["tag"].value)
+        scan.problem(parts["tag"], ELSEWHERE, parts["tag"].value)
 
 
 def _strict(mapping: Mapping, value: Node) -> bool:
@@ -198,7 +208,7 @@ def whole(scan: Scan, node: Node, value: Scalar, *, strict: bool = False) -> Ite
     """A scalar that is a reference as a whole."""
     text = value.value.strip() if value.style in ("|", ">") else value.value
     if TEMPLATE.search(text):
-        scan.problem(value, "a template or variable fills this in later", text)
+        scan.problem(value, FILLED_IN_LATER, text)
         return
     image = parse(text)
     if image is None or (strict and image.tag is None and image.digest is None):
@@ -207,14 +217,12 @@ def whole(scan: Scan, node: Node, value: Scalar, *, strict: bool = False) -> Ite
     yield Found(Whole(node, value, image, start, start + len(text)))
 
 
-def split(
-    scan: Scan, mapping: Mapping, group: dict[str, Node], parts: dict[str, Scalar], name: Scalar, prefix: str
-) -> Iterator[Found]:
+def split(scan: Scan, mapping: Mapping, parts: dict[str, Scalar], name: Scalar, prefix: str) -> Iterator[Found]:
     """A reference whose parts stand under separate keys."""
     tag, digest = parts.get("tag"), parts.get("digest") or parts.get("sha")
     values = [part.value for part in (parts.get("registry"), name, tag, digest) if part is not None]
     if any(TEMPLATE.search(value) for value in values):
-        scan.problem(tag or name, "a template or variable fills this in later", ":".join(values))
+        scan.problem(tag or name, FILLED_IN_LATER, ":".join(values))
         return
     shown = repository_text(parts.get("registry"), name)
     base = parse(shown)
@@ -226,28 +234,13 @@ def split(
         else:
             yield from whole(scan, name, name)
         return
-    image = _joined(base.repository, tag.value if tag else "", digest.value if digest else "")
+    image = join(base.repository, tag.value if tag else "", digest.value if digest else "")
     if image is None:
         scan.problem(tag or name, "tag and digest are not valid together", ":".join(values))
         return
     node: Node = tag if prefix.endswith(".") and tag is not None else mapping
-    yield Found(
-        Split(
-            node,
-            name,
-            image,
-            shown,
-            _own(tag, group.get("tag")),
-            digest,
-            "sha" in parts and "digest" not in parts,
-            mapping,
-            _tag_key(prefix),
-        )
-    )
-
-
-def _own(found: Scalar | None, _node: Node | None) -> Scalar | None:
-    return found
+    bare = "sha" in parts and "digest" not in parts
+    yield Found(Split(node, name, image, shown, tag, digest, bare, mapping, _tag_key(prefix)))
 
 
 def _tag_key(prefix: str) -> str:
@@ -260,17 +253,6 @@ def repository_text(registry: Scalar | None, name: Scalar) -> str:
     return f"{host}/{name.value}" if host and host != "~" and host != "null" else name.value
 
 
-def _joined(repository: Repository, tag: str, digest: str) -> ImageReference | None:
-    """The parts as one reference; a tag may carry the digest (``1.0@sha256:…``)."""
-    tag, at, in_tag = tag.partition("@")
-    digest = digest or (in_tag if at else "")
-    digest = f"sha256:{digest}" if _HEX.fullmatch(digest) else digest
-    try:
-        return ImageReference(repository, parse_tag(tag) if tag else None, Digest(digest) if digest else None)
-    except InvalidReference:
-        return None
-
-
 def strings(node: Node | None) -> Iterator[tuple[Node, Scalar]]:
     """The scalars of a list, with the node that stands there (it may be an alias)."""
     if isinstance(node, Sequence):
@@ -278,13 +260,3 @@ def strings(node: Node | None) -> Iterator[tuple[Node, Scalar]]:
             found = scalar(item)
             if found is not None:
                 yield item, found
-
-
-def merged(mapping: Mapping) -> list[Alias]:
-    """The aliases that a mapping merges in."""
-    found: list[Alias] = []
-    for key, value in mapping.pairs:
-        if isinstance(key, Scalar) and key.value == "<<":
-            items = value.items if isinstance(value, Sequence) else [value]
-            found += [item for item in items if isinstance(item, Alias)]
-    return found

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.manifests.formats.common import Found, Scan, references
-from orchestrator.manifests.tree import Mapping, Node, Scalar, text_at
+from orchestrator.manifests.formats.common import Found, Scan, dispatch, references
+from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, text_at
 
 # Objects that describe images instead of running them: what they name must not follow a deployment.
 OBSERVERS = frozenset(
@@ -39,7 +39,13 @@ class Kubernetes:
         return is_object(root)
 
     def find(self, scan: Scan, root: Node) -> Iterator[Found]:
-        """Every reference in it but in ``status``."""
-        if isinstance(root, Mapping) and text_at(root, "kind") in OBSERVERS:
+        """Every reference in it but in ``status``; the objects of a list by the format of each."""
+        if text_at(root, "kind") in OBSERVERS:
+            return
+        items = node_at(root, "items")
+        if isinstance(items, Sequence) and (text_at(root, "kind") or "").endswith("List"):
+            for item in items.items:
+                if isinstance(item, Mapping) and is_object(item):
+                    yield from dispatch(scan, item)
             return
         yield from references(scan, root, written_by_the_cluster)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.core.image import Digest, ImageReference, InvalidReference, parse_tag
-from orchestrator.manifests.formats.common import TEMPLATE, Found, Scan, references
-from orchestrator.manifests.forms import KustomizeEntry, parse
+from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan, references
+from orchestrator.manifests.forms import KustomizeEntry, join, parse
 from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, resolved, scalar, text_at
 
 FILE_NAMES = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
@@ -60,7 +59,7 @@ def _entry(scan: Scan, entry: Mapping) -> Iterator[Found]:
         return
     values = [part.value for part in parts.values() if part is not None]
     if any(TEMPLATE.search(value) for value in values):
-        scan.problem(parts["newTag"] or name, "a template or variable fills this in later", ":".join(values))
+        scan.problem(parts["newTag"] or name, FILLED_IN_LATER, ":".join(values))
         return
     new_name = parts["newName"] if parts["newName"] is not None and parts["newName"].value else None
     shown = (new_name or name).value
@@ -70,14 +69,8 @@ def _entry(scan: Scan, entry: Mapping) -> Iterator[Found]:
         return
     tag = parts["newTag"].value if parts["newTag"] is not None else ""
     digest = parts["digest"].value if parts["digest"] is not None else ""
-    try:
-        tag, _, in_tag = tag.partition("@")
-        image = ImageReference(
-            base.repository,
-            parse_tag(tag) if tag else None,
-            Digest(digest or in_tag) if digest or in_tag else None,
-        )
-    except InvalidReference as error:
-        scan.problem(parts["newTag"] or parts["digest"] or name, error.message, ":".join(values))
+    image = join(base.repository, tag, digest)
+    if image is None:
+        scan.problem(parts["newTag"] or parts["digest"] or name, "tag or digest is not valid", ":".join(values))
         return
     yield Found(KustomizeEntry(entry, image, shown, name, parts["newTag"], parts["digest"], new_name))

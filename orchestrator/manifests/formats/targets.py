@@ -24,7 +24,8 @@ def for_file(scan: Scan) -> Iterator[Target]:
 def configured(scan: Scan) -> Iterator[Form]:
     """The forms that the targets of this file describe."""
     for target in for_file(scan):
-        for node in find_place(scan.document.roots, target.path):
+        place = "" if target.path in ("", ".", "$") else target.path
+        for node in find_place(scan.document.roots, place):
             yield from at_node(node, target.image)
 
 
@@ -42,7 +43,8 @@ def at_node(node: Node, image: Repository, part: str | None = None) -> Iterator[
         return
     key = key_above(node)
     part = part or (key if key in ("digest", "sha") else "tag")
-    yield Configured(node, value, image, part, plain_tag=key in _VERSIONS)
+    alone = node.parent is None and isinstance(node, Scalar) and node.style is None
+    yield Configured(node, value, image, part, plain_tag=key in _VERSIONS, raw=alone)
 
 
 def _mapping(node: Mapping, image: Repository) -> Iterator[Form]:

@@ -1,0 +1,206 @@
+"""What is read only when it is asked for: named places, marked lines, arguments, YAML inside texts.
+
+Nothing here looks at what the cluster or a controller writes, however it is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from orchestrator.core.image import ImageReference, InvalidReference, Repository
+from orchestrator.manifests.embedded import inside
+from orchestrator.manifests.formats.common import Found, Scan
+from orchestrator.manifests.formats.kubernetes import is_object
+from orchestrator.manifests.formats.targets import at_node
+from orchestrator.manifests.forms import Configured, Form, Whole, parse
+from orchestrator.manifests.places import find_place, key_above, steps_to
+from orchestrator.manifests.scalars import CannotSpell, segments
+from orchestrator.manifests.texts import references_in
+from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, scalar, text_at, walk
+
+MARKER = re.compile(
+    r"#[ \t]*hybrid-ci:[ \t]*(?P<image>[^\s#]+?)(?::(?P<part>tag|digest|name))?[ \t]*\r?$", re.MULTILINE
+)
+POLICY = re.compile(r'#[ \t]*\{[ \t]*"\$imagepolicy"[ \t]*:[ \t]*"(?P<policy>[^"\s]+)"[ \t]*\}')
+_LINE = re.compile(r"line\[(\d+)\]")
+_LAST_WORD = re.compile(r"(?P<word>[A-Za-z0-9_][A-Za-z0-9_.:@-]*)[\"']?[ \t]*$")
+_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_DESCRIBING = frozenset({"ImageRepository", "ImagePolicy", "ImageUpdateAutomation", "CustomResourceDefinition"})
+
+
+def untouchable(node: Node) -> str | None:
+    """Why a node must not be edited even when it is named: the reason, or None."""
+    for parent, child in steps_to(node):
+        key = parent.key_of(child) if isinstance(parent, Mapping) else None
+        if isinstance(parent, Mapping) and is_object(parent):
+            if key is not None and key.value == "status":
+                return "the cluster writes the status of an object"
+            if text_at(parent, "kind") in _DESCRIBING:
+                return f"a {text_at(parent, 'kind')} describes images, it does not run them"
+        if key is not None and key.value == _APPLIED:
+            return "kubectl writes the last applied configuration"
+        if isinstance(parent, Mapping) and encrypted(parent):
+            return "the document is encrypted by SOPS; an edit would break its signature"
+    return None
+
+
+def encrypted(root: Node) -> bool:
+    """A document that SOPS has encrypted carries a ``sops`` block with a message authentication code."""
+    if not isinstance(root, Mapping) or (block := node_at(root, "sops")) is None:
+        return False
+    return node_at(block, "mac") is not None or node_at(block, "lastmodified") is not None
+
+
+def named(scan: Scan) -> Iterator[Found]:
+    """The places that the options name."""
+    for place in scan.options.places:
+        if _LINE.fullmatch(place):
+            continue
+        for node in find_place(scan.document.roots, place.partition("::")[0]):
+            value = scalar(node)
+            reason = untouchable(node) or (untouchable(value) if value is not None else None)
+            if reason is not None:
+                scan.problem(node, reason)
+            elif value is not None:
+                yield from in_text(scan, node, value)
+
+
+def in_text(scan: Scan, node: Node, value: Scalar) -> Iterator[Found]:
+    """A scalar that was asked for: YAML inside it, or references anywhere in its text."""
+    inner = list(inside(scan, value)) if value.style in ("|", ">") or "\n" in value.value else []
+    yield from inner
+    if inner:
+        return
+    whole = parse(value.value)
+    if whole is not None:
+        yield Found(Whole(node, value, whole, 0, len(value.value)), "text")
+        return
+    for start, end, image in references_in(value.value):
+        yield Found(Whole(node, value, image, start, end), "text")
+
+
+def arguments(scan: Scan, root: Node) -> Iterator[Found]:
+    """``args``, ``command`` and ``env`` of containers."""
+    for node in walk(root):
+        key = key_above(node) if isinstance(node, Scalar) else None
+        listed = isinstance(node.parent, Sequence) and key in ("args", "command")
+        if isinstance(node, Scalar) and (listed or _is_environment_value(node, key)) and untouchable(node) is None:
+            for start, end, image in references_in(node.value):
+                yield Found(Whole(node, node, image, start, end), "argument")
+
+
+def _is_environment_value(node: Scalar, key: str | None) -> bool:
+    item = node.parent
+    if key != "value" or not isinstance(item, Mapping) or item.get("value") is not node:
+        return False
+    return isinstance(item.parent, Sequence) and key_above(item.parent) == "env"
+
+
+def blocks(scan: Scan, root: Node) -> Iterator[Found]:
+    """YAML inside block scalars."""
+    for node in walk(root):
+        if isinstance(node, Scalar) and node.style in ("|", ">") and untouchable(node) is None:
+            yield from inside(scan, node)
+
+
+def marked(scan: Scan) -> Iterator[Found]:
+    """Scalars with a ``# hybrid-ci: image[:tag|:digest|:name]`` comment behind them, on their line."""
+    text = scan.document.text
+    if "hybrid-ci:" not in text or not scan.options.markers:
+        return
+    scalars = [node for root in scan.document.roots for node in walk(root) if isinstance(node, Scalar)]
+    for match in MARKER.finditer(text):
+        node = beside(text, scalars, match.start())
+        repository = marked_repository(match["image"])
+        if node is None or repository is None:
+            continue
+        reason = untouchable(node)
+        if reason is not None:
+            scan.problem(node, reason)
+            continue
+        yield from (Found(form, "marker") for form in _marked(text, node, match, repository))
+
+
+def marked_repository(text: str) -> Repository | None:
+    """The image of a marker; None when it is none."""
+    try:
+        return Repository.parse(text)
+    except InvalidReference:
+        return None
+
+
+def beside(text: str, scalars: list[Scalar], comment: int) -> Scalar | None:
+    """The scalar that a comment stands behind: the last on its line, or the block scalar that the line is part of."""
+    line = text.rfind("\n", 0, comment) + 1
+    found: Scalar | None = None
+    for node in scalars:
+        if node.start <= comment < node.end and node.style in ("|", ">"):
+            return node
+        if line <= node.start and node.end <= comment and (found is None or node.start >= found.start):
+            found = node
+    return found
+
+
+def _marked(text: str, node: Scalar, match: re.Match[str], repository: Repository) -> Iterator[Form]:
+    part = match["part"]
+    if part == "name":
+        return
+    if node.style in ("|", ">"):
+        start, end = _line_in(text, node, match.start())
+        yield from in_line(node, start, end, repository, part)
+    elif part is not None:
+        yield from at_node(node, repository, part)
+    else:
+        for start, end, image in _of(node.value, repository):
+            yield Whole(node, node, image, start, end)
+
+
+def _line_in(text: str, node: Scalar, comment: int) -> tuple[int, int]:
+    """The part of a block scalar's value that stands before a comment, on the comment's line."""
+    try:
+        pieces = segments(text, node)
+    except CannotSpell:
+        return 0, 0
+    for piece in pieces:
+        if piece.raw <= comment < piece.raw + piece.length:
+            return piece.value, piece.value + comment - piece.raw
+    return 0, 0
+
+
+def in_line(node: Scalar, start: int, end: int, repository: Repository, part: str | None) -> Iterator[Form]:
+    """The reference, or with ``part`` the last word, in ``value[start:end]`` of a text."""
+    line = node.value[start:end]
+    if part is None:
+        for first, last, image in _of(line, repository):
+            yield Whole(node, node, image, start + first, start + last)
+    elif part != "name" and (word := _LAST_WORD.search(line)) is not None:
+        yield Configured(node, node, repository, part, span=(start + word.start("word"), start + word.end("word")))
+
+
+def _of(text: str, repository: Repository) -> Iterator[tuple[int, int, ImageReference]]:
+    whole = parse(text)
+    if whole is not None and whole.repository == repository:
+        yield 0, len(text), whole
+        return
+    for start, end, image in references_in(text):
+        if image.repository == repository:
+            yield start, end, image
+
+
+def lines(scan: Scan) -> Iterator[Found]:
+    """In a template: the marked lines, and the lines that the options name. The file is a text, not a tree."""
+    text = scan.document.text
+    asked = {int(match[1]) for place in scan.options.places if (match := _LINE.fullmatch(place))}
+    offset = 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        marker = MARKER.search(line) if scan.options.markers else None
+        node = Scalar(offset, offset + len(line), line, None)
+        repository = marked_repository(marker["image"]) if marker else None
+        if marker is not None and repository is not None:
+            for form in in_line(node, 0, marker.start(), repository, marker["part"]):
+                yield Found(form, "template")
+        elif number in asked:
+            for start, end, image in references_in(line):
+                yield Found(Whole(node, node, image, start, end), "template")
+        offset += len(line) + 1

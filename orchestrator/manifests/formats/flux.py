@@ -1,0 +1,66 @@
+"""Flux: ``spec.images`` of a Kustomization, post-renderers of a HelmRelease, OCIRepository.
+
+https://fluxcd.io/flux/components/kustomize/kustomizations/ · https://fluxcd.io/flux/components/source/ocirepositories/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan, references
+from orchestrator.manifests.formats.kubernetes import written_by_the_cluster
+from orchestrator.manifests.formats.kustomization import entries
+from orchestrator.manifests.forms import Split, join, parse
+from orchestrator.manifests.tree import Mapping, Node, Sequence, node_at, scalar, text_at
+
+_OCI = "oci://"
+
+
+class Flux:
+    """A Flux Kustomization, HelmRelease or OCIRepository."""
+
+    name = "flux"
+
+    def claims(self, scan: Scan, root: Node) -> bool:
+        """By API group."""
+        group = (text_at(root, "apiVersion") or "").partition("/")[0]
+        return group in ("kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io", "source.toolkit.fluxcd.io")
+
+    def find(self, scan: Scan, root: Node) -> Iterator[Found]:
+        """References in values, the fields of kustomize, and the artifact of an OCIRepository."""
+        kind = text_at(root, "kind")
+        label = {"HelmRelease": "flux-helmrelease", "Kustomization": "flux-kustomization"}.get(kind or "", self.name)
+        if kind == "OCIRepository":
+            yield from _artifact(scan, root)
+            return
+        yield from (Found(found.form, label) for found in references(scan, root, written_by_the_cluster))
+        if kind == "Kustomization":
+            yield from (Found(found.form, label) for found in entries(scan, node_at(root, "spec", "images")))
+        renderers = node_at(root, "spec", "postRenderers")
+        for renderer in renderers.items if isinstance(renderers, Sequence) else ():
+            images = node_at(renderer, "kustomize", "images")
+            yield from (Found(found.form, label) for found in entries(scan, images))
+
+
+def _artifact(scan: Scan, root: Node) -> Iterator[Found]:
+    """``spec.url`` names the repository, ``spec.ref`` the tag, the digest or a version range."""
+    spec, ref = node_at(root, "spec"), node_at(root, "spec", "ref")
+    url = scalar(spec.get("url")) if isinstance(spec, Mapping) else None
+    if url is None or not url.value.startswith(_OCI):
+        return
+    shown = url.value.removeprefix(_OCI)
+    base = parse(shown)
+    if not isinstance(ref, Mapping) or base is None or base.tag is not None:
+        return
+    tag, digest, semver = (scalar(ref.get(key)) for key in ("tag", "digest", "semver"))
+    if semver is not None:
+        scan.problem(semver, "a version range stands here; the agent picks the tag", semver.value)
+        return
+    if tag is None and digest is None:
+        return
+    values = [part.value for part in (tag, digest) if part is not None]
+    image = join(base.repository, tag.value if tag else "", digest.value if digest else "")
+    if image is None or any(TEMPLATE.search(value) for value in values):
+        scan.problem(tag or digest or url, FILLED_IN_LATER, ":".join(values))
+        return
+    yield Found(Split(ref, url, image, shown, tag, digest, mapping=ref, digest_key="digest"), "flux-ocirepository")
