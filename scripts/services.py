@@ -83,11 +83,11 @@ def up(folder: Path, *, tls: bool = False, install: bool = True, say: packages.S
             state = _write(folder, replace(state, engine=running))
             if tls and install:
                 packages.install(packages.missing(packages.TEST_TOOLS), why="the tests", say=say)
-            plain = _registry(folder, "registry", state.plain, tls=False, install=install, say=say)
+            plain = _registry(folder, "registry", state.plain, running, tls=False, install=install, say=say)
             state = _write(folder, replace(state, plain=plain))
             secure = state.tls
-            if tls or (secure and daemon.alive(secure.process)):
-                secure = _registry(folder, "registry-tls", secure, tls=True, install=install, say=say)
+            if tls or (secure and registry.alive(secure)):
+                secure = _registry(folder, "registry-tls", secure, running, tls=True, install=install, say=say)
                 _write(folder, replace(state, tls=secure))
         except BaseException:
             _stop(folder, say=say)
@@ -127,23 +127,32 @@ def _engine(folder: Path, known: Engine | None, *, install: bool, say: packages.
 
 
 def _registry(
-    folder: Path, name: str, known: Registry | None, *, tls: bool, install: bool, say: packages.Say
+    folder: Path, name: str, known: Registry | None, running: Engine, *, tls: bool, install: bool, say: packages.Say
 ) -> Registry:
-    if known and daemon.alive(known.process):
+    if known and registry.alive(known):
         if registry.answers(known):
             return known
-        daemon.stop(known.process)
-    executable = registry.program(folder, install=install, say=say)
-    return registry.start(executable, folder / name, tls=tls, wanted=known.host if known else "", say=say)
+        registry.stop(known)
+    wanted = known.host if known else ""
+    try:
+        executable = registry.program(folder, install=install, say=say)
+    except MachineError as error:
+        if running.process or not install:  # a private engine exists only where the package does
+            raise
+        try:
+            return registry.start_in_engine(running.host, folder / name, tls=tls, wanted=wanted, say=say)
+        except MachineError as second:
+            raise MachineError(f"{error.message}, and {second}", hint=error.hint) from second
+    return registry.start(executable, folder / name, tls=tls, wanted=wanted, say=say)
 
 
 def _stop(folder: Path, *, say: packages.Say) -> None:
     """Stop by pid what the state file names. The file stays: a later start takes the same ports where they are free."""
     state = read(folder)
     for started in filter(None, (state.tls, state.plain)):
-        if daemon.alive(started.process):
-            daemon.stop(started.process)
-            say(f"stopped the private registry (pid {started.process.pid})")
+        if registry.alive(started):
+            registry.stop(started)
+            say(f"stopped the private registry at {started.host}")
     if state.engine and state.engine.process:
         lives = daemon.alive(state.engine.process)
         engine.stop(engine.Layout(folder), state.engine.process)
@@ -216,7 +225,7 @@ def _status(arguments: argparse.Namespace) -> int:
     lines = [("engine", state.engine.host if state.engine else "-", engine_lives)]
     for name, one in (("registry", state.plain), ("registry with TLS", state.tls)):
         if one:
-            lines.append((name, one.host, daemon.alive(one.process)))
+            lines.append((name, one.host, registry.alive(one)))
     if arguments.json:
         print(json.dumps(asdict(state), indent=2))
     else:

@@ -142,4 +142,4 @@ def tls_registry(running_services: services.Services) -> TlsRegistry:
 @pytest.fixture(scope="session")
 def base_image(engine_host: str) -> str:
     """A busybox image that is in the engine; ``FROM`` it, since nothing can be pulled."""
-    return base.load(engine_host, base.find_busybox(_STATE, install=False, say=print))
+    return base.ensure(engine_host, _STATE, install=False, say=print)

@@ -14,6 +14,7 @@ from scripts.machine import engine_api, packages
 from scripts.machine.errors import MachineError
 
 NAME = "hybrid-ci.local/busybox:1"
+PULLED = "busybox:1.36"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x"}
 _CREATED = "2024-01-01T00:00:00Z"  # fixed, so that the same busybox is the same image on every machine
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
@@ -33,6 +34,23 @@ def is_static(program: Path) -> bool:
     """An ELF file that asks for no dynamic loader (no PT_INTERP, so no ``ld-…`` path near its start)."""
     head = program.read_bytes()[:4096]
     return head.startswith(b"\x7fELF") and b"/ld-" not in head
+
+
+def ensure(host: str, state: Path, *, install: bool, say: packages.Say) -> str:
+    """The base image's name, once it is in the engine: made from a static busybox, else pulled if that may be."""
+    try:
+        busybox = find_busybox(state, install=install, say=say)
+    except MachineError as error:
+        if not install or not packages.may_install():
+            raise
+        say(f"pulling the image {PULLED} into the engine, since there is no package of a static busybox here")
+        try:
+            engine_api.pull(host, PULLED)
+        except MachineError as second:
+            raise MachineError(f"{error.message}, and {second}", hint=error.hint) from second
+        return PULLED
+    say(f"made a base image from {busybox}, so that nothing has to be pulled: {NAME}")
+    return load(host, busybox)
 
 
 def load(host: str, busybox: Path, name: str = NAME) -> str:

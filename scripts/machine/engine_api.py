@@ -10,7 +10,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from scripts.machine.errors import MachineError
 
@@ -62,6 +62,40 @@ def version(host: str, timeout: float = 5.0) -> dict[str, Any] | None:
         answer = json.loads(request(host, "GET", "/version", timeout=timeout))
         return answer if isinstance(answer, dict) and "ApiVersion" in answer else None
     return None
+
+
+def has_image(host: str, name: str) -> bool:
+    """The engine holds an image of this name."""
+    try:
+        request(host, "GET", f"/images/{name}/json")
+    except MachineError:
+        return False
+    return True
+
+
+def pull(host: str, name: str) -> None:
+    """Pull ``repository:tag``; raises MachineError with the engine's words (they are lines of a 200 answer)."""
+    repository, _, tag = name.rpartition(":")
+    query = urlencode({"fromImage": repository, "tag": tag})
+    answer = request(host, "POST", f"/images/create?{query}", timeout=300)
+    for line in answer.decode(errors="replace").splitlines():
+        if '"error"' in line:
+            raise MachineError(f"{name} can't be pulled: {line.strip()}")
+
+
+def create_container(host: str, specification: Mapping[str, object]) -> str:
+    """Create a container (not started); its id."""
+    body = json.dumps(specification).encode()
+    answer = request(host, "POST", "/containers/create", body=body, headers={"Content-Type": "application/json"})
+    return str(json.loads(answer)["Id"])
+
+
+def published(host: str, container: str, port: str) -> str:
+    """``127.0.0.1:number`` of a running container's published port; raises MachineError where it has none."""
+    answer = json.loads(request(host, "GET", f"/containers/{container}/json"))
+    for binding in answer["NetworkSettings"]["Ports"].get(port) or ():
+        return f"127.0.0.1:{binding['HostPort']}"
+    raise MachineError(f"the container publishes no port {port}: {answer['State'].get('Error', '')}")
 
 
 def candidates(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:

@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+"""``make demo``: one release, end to end and for real, told step by step. Everything stays below .demo/ to look at.
+
+A Docker Engine and a registry are used where they are reachable, and started privately where not. The example
+application is built, tested and pushed; the pull request is opened on a local forge, a bare Git repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in {None, ""}:  # run as a file
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from scripts import services
+from scripts.machine import base_image, packages
+from scripts.machine.errors import MachineError
+
+ROOT = Path(__file__).resolve().parent.parent
+DEMO = ROOT / ".demo"
+APP = DEMO / "app"
+GITOPS = DEMO / "gitops.git"
+RECORD = DEMO / "release.json"
+EXAMPLE = ROOT / "examples" / "single-service"
+STEPS = 7
+_EXAMPLE_REGISTRY = "registry.example.com"
+_EXAMPLE_GITOPS = "https://git.example.com/acme/gitops.git"
+_EXAMPLE_BASE = "busybox:1.36"
+
+
+class StepFailed(Exception):
+    """A command of the demo failed; its own words are on the screen already."""
+
+    def __init__(self, argv: Sequence[str], code: int) -> None:
+        super().__init__(f"`{shlex.join(argv)}` ended with exit code {code}")
+        self.code = code
+
+
+class Story:
+    """Prints the steps in plain words, and runs commands so that they are seen."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self._colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._number = 0
+
+    def step(self, title: str, *paragraphs: str) -> None:
+        """A heading, and what is about to happen."""
+        self._number += 1
+        print(f"\n{self._bold(f'[{self._number}/{STEPS}] {title}')}")
+        for paragraph in paragraphs:
+            print(textwrap.fill(" ".join(paragraph.split()), 100, initial_indent="  ", subsequent_indent="  "))
+        sys.stdout.flush()
+
+    def say(self, line: str) -> None:
+        """One line."""
+        print(f"  {line}", flush=True)
+
+    def run(self, *argv: str, directory: Path = ROOT, show: bool = True) -> None:
+        """Run a command, shown as one would type it; raises StepFailed."""
+        if show:
+            print(f"\n  {self._bold('$ ' + shlex.join(argv))}", flush=True)
+        answer = subprocess.run(argv, cwd=directory, env=self.environment, capture_output=not show, check=False)
+        if answer.returncode != 0:
+            if not show:
+                sys.stderr.write((answer.stdout + answer.stderr).decode(errors="replace"))
+            raise StepFailed(argv, answer.returncode)
+
+    def read(self, *argv: str, directory: Path = ROOT) -> str:
+        """A command's output, without showing it."""
+        return subprocess.run(
+            argv, cwd=directory, env=self.environment, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    def _bold(self, text: str) -> str:
+        return f"\033[1m{text}\033[0m" if self._colour else text
+
+
+def main() -> int:
+    """Run the demo; the exit code is that of the first command that failed, 2 where the machine lacks something."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--keep", action="store_true", help="leave the engine and the registry running at the end")
+    keep = parser.parse_args().keep
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    begin = time.monotonic()
+    story = Story(_environment())
+    try:
+        packages.install(packages.missing(packages.GIT), why="the demo", say=story.say)
+        _tell(story, keep)
+    except (MachineError, StepFailed) as error:
+        print(f"\ndemo: {error}", file=sys.stderr)
+        return error.code if isinstance(error, StepFailed) else 2
+    except KeyboardInterrupt:
+        print("\ndemo: interrupted; everything private was stopped", file=sys.stderr)
+        return 130
+    _what_next(story, keep, time.monotonic() - begin)
+    return 0
+
+
+def _tell(story: Story, keep: bool) -> None:
+    story.step(
+        "A Docker Engine and a registry",
+        """A reachable engine is used as it is. Otherwise a private one is started, as is a registry on 127.0.0.1;
+        both keep their things below .demo/ and are stopped at the end.""",
+    )
+    with services.lease(DEMO, keep=keep, say=story.say) as running:
+        story.environment["DOCKER_HOST"] = running.engine.host
+        base = base_image.ensure(running.engine.host, DEMO, install=True, say=story.say)
+        _prepare_application(story, running.plain.host, base)
+        _prepare_gitops(story, running.plain.host)
+        _release(story)
+        _show_pull_request(story)
+        _prove(story, running.plain.host)
+        story.step(
+            "The same again",
+            "A release that is done stays done: nothing is pushed, no second pull request is opened, exit code 0.",
+        )
+        story.run("hybrid-ci", "release", directory=APP)
+    if not keep and running.engine.process:
+        story.say("")
+
+
+def _prepare_application(story: Story, registry: str, base: str) -> None:
+    story.step(
+        "The application's repository: .demo/app",
+        f"""A copy of examples/single-service/app with one commit. In its hybrid-ci.yaml, {_EXAMPLE_REGISTRY} becomes
+        the private registry {registry}, and the GitOps repository a local one. It says what to build, which tests
+        the image must pass, and where to hand off:""",
+    )
+    shutil.rmtree(APP, ignore_errors=True)
+    shutil.copytree(EXAMPLE / "app", APP)
+    replaced = {_EXAMPLE_REGISTRY: registry, _EXAMPLE_GITOPS: f"../{GITOPS.name}", _EXAMPLE_BASE: base}
+    _replace(APP / "hybrid-ci.yaml", replaced)
+    print("\n" + textwrap.indent((APP / "hybrid-ci.yaml").read_text(), "    "), flush=True)
+    _commit_all(story, APP, "Say hello")
+
+
+def _prepare_gitops(story: Story, registry: str) -> None:
+    story.step(
+        "The GitOps repository: .demo/gitops.git",
+        """What runs where: kustomize overlays for dev, staging and prod, and the rules in
+        .hybrid-ci/environments.yaml. It is a bare Git repository that holds its pull requests too: the local forge.
+        An agent in a cluster would watch its main branch.""",
+    )
+    seed = DEMO / "gitops-seed"
+    for folder in (GITOPS, seed):
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(EXAMPLE / "gitops", seed)
+    for file in seed.rglob("*.yaml"):
+        _replace(file, {_EXAMPLE_REGISTRY: registry})
+    _commit_all(story, seed, "Describe what runs where")
+    story.run("git", "clone", "--quiet", "--bare", str(seed), str(GITOPS), show=False)
+    shutil.rmtree(seed)
+    story.run("hybrid-ci", "forge", "init", str(GITOPS.relative_to(ROOT)))
+
+
+def _release(story: Story) -> None:
+    story.step(
+        "The release",
+        """Preflight, build, run the tests inside the image, push, read the manifest back from the registry by digest
+        and prove that it is what was tested; then change the image pin of dev on a branch, and open a pull request.""",
+    )
+    story.run("hybrid-ci", "release", "--record", f"../{RECORD.name}", directory=APP)
+
+
+def _show_pull_request(story: Story) -> None:
+    story.step(
+        "The pull request",
+        """This is all that a reviewer has to look at, and all that reaches the cluster: after the merge its agent pulls
+        the change. CI holds no cluster credential.""",
+    )
+    story.run("hybrid-ci", "forge", "show", "1", "--repository", str(GITOPS.relative_to(ROOT)))
+
+
+def _prove(story: Story, registry: str) -> None:
+    story.step(
+        "The proof, by other means",
+        "Without hybrid-ci: the pin that git shows on the pull request's branch, and the bytes that the registry has.",
+    )
+    branch = story.read("git", "for-each-ref", "--format=%(refname)", "refs/heads/hybrid-ci/", directory=GITOPS).strip()
+    file = story.read("git", "show", f"{branch}:apps/hello/overlays/dev/kustomization.yaml", directory=GITOPS)
+    pinned = "".join(re.findall(r"sha256:[0-9a-f]{64}", file))
+    served = hashlib.sha256(_manifest(registry, pinned)).hexdigest()
+    story.say(f"pinned in git:                     {pinned}")
+    story.say(f"SHA-256 of what the registry has:  sha256:{served}")
+    if pinned != f"sha256:{served}":
+        raise MachineError("the pinned digest is not what the registry serves")
+
+
+def _manifest(registry: str, digest: str) -> bytes:
+    kinds = ("docker.distribution.manifest.v2", "oci.image.manifest.v1", "oci.image.index.v1")
+    accept = ", ".join(f"application/vnd.{kind}+json" for kind in kinds)
+    wanted = urllib.request.Request(f"http://{registry}/v2/acme/hello/manifests/{digest}", headers={"Accept": accept})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(wanted, timeout=10) as answer:
+        content: bytes = answer.read()
+        return content
+
+
+def _what_next(story: Story, keep: bool, seconds: float) -> None:
+    (DEMO / "env").write_text(
+        f"export PATH={shlex.quote(str(ROOT / '.venv/bin'))}:$PATH\n"
+        f"export DOCKER_HOST={shlex.quote(story.environment['DOCKER_HOST'])}\n"
+    )
+    record = json.loads(RECORD.read_text())
+    print(f"\nDone in {seconds:.0f} s. Everything is in .demo/: app, gitops.git, release.json", end="")
+    print(f" (record of {len(record['images'])} image).")
+    print("\nTo try next:\n")
+    if not keep:
+        print("  python3 scripts/services.py up --state .demo      # engine and registry again")
+    print(
+        textwrap.dedent("""\
+          source .demo/env && cd .demo/app                  # hybrid-ci on PATH, and the demo's engine
+          hybrid-ci forge merge 1                           # the reviewer says yes
+          sed -i 's/hello/hello again/' www/index.html && git commit -qam 'Say hello again'
+          hybrid-ci release --dry-run                       # what would change, and nothing does
+          hybrid-ci release                                 # a second pull request
+          cd ../..
+          python3 scripts/services.py down --state .demo    # stop engine and registry
+        """)
+        .replace("\n", "\n  ")
+        .rstrip()
+        .join(("  ", "\n"))
+    )
+
+
+def _environment() -> dict[str, str]:
+    """What the demo's commands see: nothing of a CI job around it, no settings of a person, a HOME of their own."""
+    home = DEMO / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    kept = {name: os.environ[name] for name in ("TERM", "LANG", "NO_COLOR", "COLUMNS", "TMPDIR") if name in os.environ}
+    return kept | {
+        "PATH": os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ.get("PATH", os.defpath)]),
+        "HOME": str(home),
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
+
+
+def _replace(file: Path, replacements: dict[str, str]) -> None:
+    text = file.read_text()
+    for old, new in replacements.items():
+        text = text.replace(old, new)
+    file.write_text(text)
+
+
+def _commit_all(story: Story, directory: Path, message: str) -> None:
+    who = ("-c", "user.name=Demo", "-c", "user.email=demo@example.com")
+    story.run("git", "init", "--quiet", "--initial-branch=main", directory=directory, show=False)
+    story.run("git", "add", "--all", directory=directory, show=False)
+    story.run("git", *who, "commit", "--quiet", "--message", message, directory=directory, show=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
