@@ -52,8 +52,9 @@ class BuiltImage:
 class RunSpec:
     """One container run on a built image, in the fixed safe profile.
 
-    ``publish`` is a container port to publish on loopback; ``read_back`` a path in the container to stream
-    out afterwards. ``network`` False means none at all (publishing needs it True).
+    ``command`` replaces the image's ENTRYPOINT and CMD. ``network`` False means none at all, or, with ``publish``
+    (a container port, published on loopback), one that leads nowhere else. ``read_back`` is a path in the
+    container to stream out afterwards.
     """
 
     command: Sequence[str] | None = None
@@ -147,8 +148,8 @@ class RegistryManifest:
 class Registry(Protocol):
     """Asks registries. Every answer is verified against its digest; every method raises RemoteError."""
 
-    def check_login(self, repository: Repository) -> None:
-        """A cheap authenticated request for this repository."""
+    def check_login(self, repository: Repository, *, push: bool = False) -> None:
+        """A cheap authenticated request for this repository: may we read it, or (``push``) push to it?"""
 
     def resolve(self, image: TaggedImage) -> Digest | None:
         """The digest that the tag points to now; None when there is no such tag."""

@@ -293,7 +293,7 @@ def _verify(ca_bundle: Path | None, environment: Mapping[str, str]) -> str | boo
             raise ConfigurationError(
                 "the CA bundle for registries does not exist",
                 where=str(ca_bundle),
-                hint="correct HYBRID_CI_REGISTRY_CA",
+                hint="correct HYBRID_CI_CA_BUNDLE",
             )
         return str(ca_bundle)
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):

@@ -263,7 +263,7 @@ def _no_trust(error: Exception, where: str) -> ConfigurationError:
     return ConfigurationError(
         "the registry's TLS certificate is not trusted",
         where=where,
-        hint="name the CA that signed it in HYBRID_CI_REGISTRY_CA (a PEM file)",
+        hint="name the CA that signed it in HYBRID_CI_CA_BUNDLE (a PEM file)",
         details=[_reason(error)],
     )
 
