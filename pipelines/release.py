@@ -75,7 +75,7 @@ def release(ports: Ports, job: Job, options: ReleaseOptions) -> ReleaseResult:
 
     built = [_build(ports, job, target) for target in targets]
     tests = [result for target, image in zip(targets, built, strict=True) for result in _test(ports, target, image)]
-    pushed = [_push(ports, target, image) for target, image in zip(targets, built, strict=True)]
+    pushed = [_push(ports, job, target, image) for target, image in zip(targets, built, strict=True)]
     made = Release(job.application.config.application, tuple(pushed), job.source, tuple(tests))
     desk = desk_for(ports, cleared, made, job.identity, reopen=options.reopen)
     outcome = hand_off_stage(ports, desk, Change.of(Action.RELEASE, environment, made))
@@ -249,10 +249,13 @@ def _test_spec(config: TestConfig) -> ImageTest:
     )
 
 
-def _push(ports: Ports, target: _Target, image: BuiltImage) -> ReleasedImage:
+def _push(ports: Ports, job: Job, target: _Target, image: BuiltImage) -> ReleasedImage:
     """Push, read back from the registry, prove. Raises when a link of the chain breaks."""
+    revision = {"org.opencontainers.image.revision": str(job.source.id)}
     with stage(ports.reporter, f"push {target.name}", ports.clock.monotonic) as ending:
-        published = publish(ports.engine, ports.registry, image, target.image, ports.reporter, ports.clock)
+        published = publish(
+            ports.engine, ports.registry, image, target.image, ports.reporter, ports.clock, labels=revision
+        )
         ending.text = f"done, {published.pinned.digest.short} proven"
     proof = published.proof
     return ReleasedImage(target.name, published.pinned, proof.kind, proof.config, (proof.platform,))
