@@ -20,11 +20,12 @@ _MAX_NAME_LENGTH = 255
 
 _HOST = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])(?::[0-9]{1,5})?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,  # without ASCII, [a-z] would also take the Kelvin sign, the long s and the dotless i
 )
 _PATH = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_ENGINE_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class InvalidReference(ConfigurationError):
@@ -40,7 +41,7 @@ class Digest:
     def __post_init__(self) -> None:
         if not _DIGEST.fullmatch(self.value):
             raise InvalidReference(
-                f"{self.value!r} is not a digest",
+                f"{_shown(self.value)} is not a digest",
                 hint="a digest is sha256: followed by 64 lower-case hex digits",
             )
 
@@ -78,13 +79,13 @@ class Repository:
             registry, path = host, rest
         else:
             registry, path = DEFAULT_REGISTRY, text
-        registry = registry.lower()
+        registry = registry.lower() if registry.isascii() else registry  # the Kelvin sign would become an honest k
         if registry == _LEGACY_DEFAULT_REGISTRY:
             registry = DEFAULT_REGISTRY
         if registry == DEFAULT_REGISTRY and "/" not in path:
             path = f"{_OFFICIAL_NAMESPACE}/{path}"
         if not _HOST.fullmatch(registry) or not _PATH.fullmatch(path):
-            raise InvalidReference(f"{text!r} is not an image repository", hint=_repository_hint(path))
+            raise InvalidReference(f"{_shown(text)} is not an image repository", hint=_repository_hint(path))
         if len(path) > _MAX_NAME_LENGTH:
             raise InvalidReference(f"the repository name {text[:40]!r}… is longer than {_MAX_NAME_LENGTH} characters")
         return cls(registry, path)
@@ -96,6 +97,12 @@ class Repository:
 
     def __str__(self) -> str:
         return f"{self.registry}/{self.path}"
+
+
+def _shown(text: str) -> str:
+    """The text for a message: a URL with a credential in it was not meant as a reference, and is not repeated."""
+    before, at, rest = text.rpartition("@")
+    return repr(f"…@{rest}" if at and before else text)
 
 
 def _repository_hint(path: str) -> str:
@@ -125,6 +132,8 @@ class ImageReference:
     @classmethod
     def parse(cls, text: str) -> ImageReference:
         """Read a reference as people and manifests write it. Raises InvalidReference."""
+        if _ENGINE_ID.fullmatch(text):
+            raise InvalidReference(f"{text!r} is an engine's image id, not a name", hint="write repository:tag")
         rest, at, digest_text = text.partition("@")
         digest = Digest(digest_text) if at else None
         slash = rest.rfind("/")
