@@ -80,6 +80,10 @@ class NotMergeable(Refused):
     """The forge's rules do not let this pull request merge now."""
 
 
+class NotOpen(Conflict):
+    """The pull request was merged or closed in the meantime; nothing was changed."""
+
+
 class Forge(Protocol):
     """What every forge can do. Writes are idempotent: asking for what is already so changes nothing.
 
@@ -100,10 +104,10 @@ class Forge(Protocol):
         """Open one, or give back the open one that head and base already have (never a second one)."""
 
     def update(self, number: int, *, title: str, body: str) -> PullRequest:
-        """Replace title and body of an open pull request."""
+        """Replace title and body of an open pull request. Raises NotOpen for another one."""
 
     def close(self, number: int, comment: str) -> PullRequest:
-        """Close without merging, saying why. Closing a closed one changes nothing."""
+        """Close without merging, saying why. Closing a closed one changes nothing. Raises NotOpen for a merged one."""
 
 
 class Browsing(Protocol):

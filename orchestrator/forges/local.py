@@ -1,0 +1,329 @@
+"""The embedded local forge: pull requests that live in the bare repository itself.
+
+It is addressed by its path. Everything it knows is refs and JSON blobs under ``refs/hybrid-ci/``, and every write is
+one transaction over refs with their old values (``local_store``), so any number of processes can work on it at
+once: a lost transaction is read again, decided again and tried again until the deadline. Git writes the refs of a
+transaction one after the other, so each is ordered such that every prefix of it can be finished by running again.
+
+It does not know who people are. An author or an approver is a name that somebody gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from orchestrator.core.errors import ConfigurationError, Refused
+from orchestrator.core.names import BranchName, CommitId, RefName
+from orchestrator.engine.clock import Clock, SystemClock
+from orchestrator.engine.retry import Jitter
+from orchestrator.forges.base import CommitStatus, PullRequest, PullRequestDraft, PullRequestState
+from orchestrator.forges.local_desk import PullDesk
+from orchestrator.forges.local_merge import Merger
+from orchestrator.forges.local_records import (
+    PULLS,
+    Approval,
+    Comment,
+    PullRecord,
+    check_text,
+    decode_pull,
+    decode_status,
+    encode_status,
+    kept_head_ref,
+    open_ref,
+    pull_ref,
+    status_ref,
+    statuses_ref,
+)
+from orchestrator.forges.local_setup import APPROVALS_KEY, check_forge, create_forge
+from orchestrator.forges.local_store import LostTransaction, RefChange, RefStore, StoredRef
+from orchestrator.git.identity import Identity
+
+DEADLINE_SECONDS = 60.0
+
+
+class LocalForge:
+    """A forge in a bare repository: the Forge port with Browsing, Merging and CommitStatuses.
+
+    Every method raises ConfigurationError when there is no repository at the path, BrokenRecord or BrokenRef
+    when somebody damaged what it keeps, and RemoteError when git fails or other writers are faster for too long.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        actor: str = "hybrid-ci",
+        clock: Clock | None = None,
+        seconds: float = DEADLINE_SECONDS,
+        jitter: Jitter | None = None,
+    ) -> None:
+        """``actor`` is who we say we are; ``seconds`` how long a write fights for its turn.
+
+        Raises ConfigurationError for an actor that can't be a commit's author.
+        """
+        self.path = path.absolute()
+        self.actor = Identity(actor).name
+        self._clock: Clock = clock or SystemClock()
+        self._store = RefStore(self.path)
+        self._merger = Merger(self._store)
+        self._desk = PullDesk(self.path, self._store, self._clock, seconds, jitter)
+
+    @classmethod
+    def init(cls, path: Path, base: BranchName | str = "main", *, required_approvals: int | None = None) -> Self:
+        """Make a local forge, or make an existing bare repository one; protects ``base`` by a server hook.
+
+        Raises ConfigurationError, Conflict and RemoteError as ``create_forge`` says.
+        """
+        create_forge(path.absolute(), BranchName(str(base)), required_approvals)
+        return cls(path)
+
+    # --- Forge ---------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """``local``."""
+        return "local"
+
+    def check_access(self) -> None:
+        """Raises ConfigurationError when the path is no local forge, BrokenRef when its refs can't be read."""
+        check_forge(self.path)
+        self._store.last_number(PULLS)
+
+    def pull_requests(self, head: BranchName, base: BranchName) -> Sequence[PullRequest]:
+        """As the port says."""
+        return self._desk.views(record for record in self._desk.all() if record.pair == (head, base))
+
+    def open(self, draft: PullRequestDraft) -> PullRequest:
+        """As the port says. Raises ConfigurationError when head or base is missing or a text does not fit,
+        Refused when head has nothing that base has not."""
+        check_text(draft.title, draft.body)
+        return self._desk.until_written(lambda: self._open_once(draft))
+
+    def update(self, number: int, *, title: str, body: str) -> PullRequest:
+        """As the port says. Raises NotOpen; ConfigurationError when there is none, or a text does not fit."""
+        check_text(title, body)
+        return self._desk.until_written(lambda: self._update_once(number, title, body))
+
+    def close(self, number: int, comment: str) -> PullRequest:
+        """As the port says. Raises NotOpen for a merged one, ConfigurationError when there is none."""
+        return self._desk.until_written(lambda: self._close_once(number, comment))
+
+    # --- Browsing ------------------------------------------------------------------------------------------------
+
+    def list(self, state: PullRequestState | None = None) -> Sequence[PullRequest]:
+        """As the port says."""
+        return self._desk.views(record for record in self._desk.all() if state in (None, record.state))
+
+    def show(self, number: int) -> PullRequest:
+        """As the port says."""
+        return self._desk.view(self._desk.get(number).record)
+
+    def record(self, number: int) -> PullRecord:
+        """Everything that is stored about a pull request, comments included. Raises as ``show``."""
+        return self._desk.get(number).record
+
+    def diff(self, number: int) -> str:
+        """What the pull request changes (or changed, once merged) against its base, as a unified diff.
+
+        Raises ConfigurationError when there is no such pull request, or a branch is gone.
+        """
+        record = self._desk.get(number).record
+        if record.head_commit is not None and record.merge_commit is not None:
+            return self._merger.diff(self._merger.first_parent(record.merge_commit), record.head_commit)
+        refs = self._store.read(record.head.ref, record.base.ref)
+        head = record.head_commit or self._desk.commit_of(refs.get(record.head.ref), record.head)
+        return self._merger.diff(self._desk.commit_of(refs.get(record.base.ref), record.base), head)
+
+    # --- reviewing and merging -----------------------------------------------------------------------------------
+
+    def required_approvals(self) -> int:
+        """How many approvals of its current head a pull request needs. Raises ConfigurationError."""
+        self._desk.check_exists()
+        text = self._store.setting(APPROVALS_KEY) or "0"
+        if not (text.isascii() and text.isdigit()):
+            raise ConfigurationError(
+                f"{APPROVALS_KEY} is {text!r}, which is no number",
+                where=f"{self.path}/config",
+                hint=f"set it with `git config {APPROVALS_KEY} 1`",
+            )
+        return int(text)
+
+    def approve(self, number: int, expected_head: CommitId | None = None) -> PullRequest:
+        """Say yes to the current head in the actor's name, which nobody checks; once per head and actor.
+
+        Raises PullRequestMoved when the head is not ``expected_head``, Refused for the author, NotOpen,
+        ConfigurationError.
+        """
+        return self._desk.until_written(lambda: self._approve_once(number, expected_head))
+
+    def merge(
+        self, number: int, expected_head: CommitId, message: str | None = None, *, delete_branch: bool = False
+    ) -> PullRequest:
+        """As the port says, always by a merge commit on the base's current tip; the head branch stays unless
+        ``delete_branch``. One that is merged already with this head is given back as it is.
+
+        Raises PullRequestMoved, NotMergeable, ConfigurationError.
+        """
+        return self._desk.until_written(lambda: self._merge_once(number, expected_head, message, delete_branch))
+
+    # --- CommitStatuses ------------------------------------------------------------------------------------------
+
+    def statuses(self, commit: CommitId) -> Sequence[CommitStatus]:
+        """As the port says, by context."""
+        self._desk.check_exists()
+        found = self._store.read(statuses_ref(commit))
+        return sorted((decode_status(ref.content, ref.name) for ref in found.values()), key=lambda one: one.context)
+
+    def set_status(self, commit: CommitId, status: CommitStatus) -> None:
+        """As the port says; the creator is the actor when none is given. Raises ConfigurationError."""
+        self._desk.check_exists()
+        if not status.context.strip():
+            raise ConfigurationError("a commit status needs a context", hint="for example kustomization/apps")
+        if not self._merger.has_commit(commit):
+            raise ConfigurationError(f"the repository has no commit {commit}", where=str(self.path))
+        written = replace(status, creator=status.creator or self.actor, created=status.created or self._clock.now())
+        self._desk.until_written(lambda: self._set_status_once(commit, written))
+
+    # --- one try each --------------------------------------------------------------------------------------------
+
+    def _open_once(self, draft: PullRequestDraft) -> PullRequest | LostTransaction:
+        index = open_ref(draft.head, draft.base)
+        refs = self._store.read(index, draft.head.ref, draft.base.ref)
+        head = self._desk.commit_of(refs.get(draft.head.ref), draft.head)
+        base = self._desk.commit_of(refs.get(draft.base.ref), draft.base)
+        standing = refs.get(index)
+        if standing is not None and (found := self._standing(standing, draft)) is not None:
+            return found
+        if self._merger.is_ancestor(head, base):
+            raise Refused(
+                f"{draft.head.value!r} has nothing that {draft.base.value!r} has not",
+                where=str(self.path),
+                hint="push a commit to the head branch first",
+            )
+        now = self._clock.now()
+        number = self._store.last_number(PULLS) + 1
+        record = PullRecord(
+            number, draft.title, draft.body, draft.head, draft.base, self.actor, now, now, draft=draft.draft
+        )
+        blob = self._desk.write(record)
+        # The index first: it holds the whole record, so a half-written pair can be finished from it.
+        changes = [RefChange(index, standing.object_id if standing else None, blob)]
+        return self._desk.apply([*changes, RefChange(pull_ref(number), None, blob)], record, head)
+
+    def _standing(self, index: StoredRef, draft: PullRequestDraft) -> PullRequest | LostTransaction | None:
+        """The open pull request that the index names; None when the index is a leftover of one that ended."""
+        first = decode_pull(index.content, index.name)
+        stored = self._desk.find(first.number)
+        if stored is None:  # the machine stopped between the two refs
+            return self._desk.apply([RefChange(pull_ref(first.number), None, index.object_id)], first)
+        if stored.record.is_open and stored.record.pair == (draft.head, draft.base):
+            return self._desk.view(stored.record)
+        return None
+
+    def _update_once(self, number: int, title: str, body: str) -> PullRequest | LostTransaction:
+        stored = self._desk.get_open(number)
+        if (stored.record.title, stored.record.body) == (title, body):
+            return self._desk.view(stored.record)
+        record = replace(stored.record, title=title, body=body, updated=self._clock.now())
+        return self._desk.apply([self._desk.replacing(stored, record)], record)
+
+    def _close_once(self, number: int, comment: str) -> PullRequest | LostTransaction:
+        stored = self._desk.get(number)
+        record = stored.record
+        if record.state is PullRequestState.CLOSED:
+            return self._desk.view(record)
+        self._desk.require_open(record)
+        index, kept = open_ref(record.head, record.base), kept_head_ref(number)
+        refs = self._store.read(index, kept, record.head.ref)
+        head = refs[record.head.ref].commit if record.head.ref in refs else None
+        now = self._clock.now()
+        ended = record.ended(PullRequestState.CLOSED, self.actor, now, head)
+        if comment.strip():
+            ended = replace(ended, comments=(*record.comments, Comment(self.actor, comment, now)))
+        changes = [RefChange(kept, refs[kept].object_id if kept in refs else None, head.value)] if head else []
+        changes += [self._desk.replacing(stored, ended), *_drop_index(refs.get(index), number)]
+        return self._desk.apply(changes, ended, head)
+
+    def _approve_once(self, number: int, expected_head: CommitId | None) -> PullRequest | LostTransaction:
+        stored = self._desk.get_open(number)
+        record = stored.record
+        head = self._desk.commit_of(self._store.read(record.head.ref).get(record.head.ref), record.head)
+        self._desk.require_head(record, head, expected_head or head)
+        if record.author == self.actor:
+            raise Refused(
+                f"{self.actor!r} opened pull request #{number} and can't approve it",
+                where=self._desk.url(number),
+                hint="somebody else has to look at it",
+            )
+        if self.actor in record.approvers_of(head):
+            return self._desk.as_pull_request(record, head)
+        now = self._clock.now()
+        record = replace(record, approvals=(*record.approvals, Approval(self.actor, head, now)), updated=now)
+        return self._desk.apply([self._desk.replacing(stored, record)], record, head)
+
+    def _merge_once(
+        self, number: int, expected_head: CommitId, message: str | None, delete_branch: bool
+    ) -> PullRequest | LostTransaction:
+        stored = self._desk.get(number)
+        record = stored.record
+        if record.state is PullRequestState.MERGED and record.head_commit is not None:
+            self._desk.require_head(record, record.head_commit, expected_head)
+            return self._desk.view(record)
+        if not record.is_open:
+            raise self._desk.not_mergeable(record, "it was closed without a merge", "open a new one")
+        index = open_ref(record.head, record.base)
+        refs = self._store.read(index, record.head.ref, record.base.ref)
+        head, base = self._tip(record, record.head, refs), self._tip(record, record.base, refs)
+        self._desk.require_head(record, head, expected_head)
+        merge, base_after = self._merge_commit(record, base, head, message)
+        ended = record.ended(PullRequestState.MERGED, self.actor, self._clock.now(), head)
+        ended = replace(ended, merge_commit=merge)
+        # The base first: a head that the base has already is recognised when this is run again.
+        changes = [
+            RefChange(record.base.ref, base.value, base_after.value),
+            self._desk.replacing(stored, ended),
+            RefChange(record.head.ref, head.value, None if delete_branch else head.value),
+            *_drop_index(refs.get(index), number),
+        ]
+        return self._desk.apply(changes, ended, head)
+
+    def _tip(self, record: PullRecord, branch: BranchName, refs: Mapping[RefName, StoredRef]) -> CommitId:
+        ref = refs.get(branch.ref)
+        if ref is None or ref.commit is None:
+            raise self._desk.not_mergeable(record, f"the branch {branch.value!r} is gone", "push it again, or close it")
+        return ref.commit
+
+    def _merge_commit(
+        self, record: PullRecord, base: CommitId, head: CommitId, message: str | None
+    ) -> tuple[CommitId, CommitId]:
+        """The commit that merges the head, and where the base goes: nowhere when it has the head already."""
+        if self._merger.is_ancestor(head, base):
+            return self._merger.merge_of(head, base) or base, base
+        if record.draft:
+            raise self._desk.not_mergeable(record, "it is a draft", "it has to be made ready first")
+        needed, given = self.required_approvals(), len(record.approvers_of(head))
+        if given < needed:
+            reason = f"it needs {needed} approvals of its current head and has {given}"
+            raise self._desk.not_mergeable(record, reason, f"hybrid-ci forge approve {self.path} {record.number}")
+        if message is None or not message.strip():
+            message = f"Merge pull request #{record.number} from {record.head}\n\n{record.title}"
+        merge = self._merger.create(base, head, message, self.actor, self._clock.now())
+        return merge, merge
+
+    def _set_status_once(self, commit: CommitId, status: CommitStatus) -> bool | LostTransaction:
+        ref = status_ref(commit, status.context)
+        there = self._store.read(ref).get(ref)
+        if there is not None and decode_status(there.content, ref) == status:
+            return True
+        blob = self._store.write_blob(encode_status(commit, status))
+        return self._store.commit([RefChange(ref, there.object_id if there else None, blob)]) or True
+
+
+def _drop_index(index: StoredRef | None, number: int) -> Sequence[RefChange]:
+    """Free the pair for the next pull request, unless another one has it already."""
+    if index is None or decode_pull(index.content, index.name).number != number:
+        return []
+    return [RefChange(index.name, index.object_id, None)]
