@@ -105,11 +105,14 @@ class DockerEngine:
         stream = BuildStream(spec)
         deadline = Deadline(self._clock, self._build_seconds)
         with engine_errors(self._host):
-            for event in self._build_events(spec, context):
-                for line in stream.feed(event):
-                    reporter.log(stage, line)
-                if deadline.expired:
-                    raise TimedOut(f"the build of {spec.name} took too long", where=str(spec.dockerfile))
+            try:
+                for event in self._build_events(spec, context):
+                    for line in stream.feed(event):
+                        reporter.log(stage, line)
+                    if deadline.expired:
+                        raise TimedOut(f"the build of {spec.name} took too long", where=str(spec.dockerfile))
+            except APIError as error:  # the SDK looks at the status when the stream is first read
+                raise _refused_build(error, spec) from None
             for line in stream.end():
                 reporter.log(stage, line)
             if stream.image is None:
@@ -119,26 +122,23 @@ class DockerEngine:
     def _build_events(self, spec: BuildSpec, context: Context) -> Iterator[Mapping[str, object]]:
         with self._build_lock:  # the header's logins belong to the client, not to the call
             self._client.build_logins = self._base_logins(context.dockerfile)
-            try:
-                return _events(
-                    self._client.build(
-                        fileobj=cast(Any, context.stream()),  # requests sends a generator in chunks
-                        custom_context=True,
-                        dockerfile=context.dockerfile_name,
-                        buildargs=dict(spec.arguments),
-                        labels=dict(spec.labels),
-                        target=spec.target,
-                        platform=str(spec.platform) if spec.platform else None,
-                        rm=True,
-                        forcerm=True,
-                        decode=True,
-                        use_config_proxy=False,
-                        timeout=int(self._build_seconds),
-                    ),
-                    stream_ended=f"the build of {spec.name}",
-                )
-            except APIError as error:
-                raise _refused_build(error, spec) from None
+            return _events(
+                self._client.build(
+                    fileobj=cast(Any, context.stream()),  # requests sends a generator in chunks
+                    custom_context=True,
+                    dockerfile=context.dockerfile_name,
+                    buildargs=dict(spec.arguments),
+                    labels=dict(spec.labels),
+                    target=spec.target,
+                    platform=str(spec.platform) if spec.platform else None,
+                    rm=True,
+                    forcerm=True,
+                    decode=True,
+                    use_config_proxy=False,
+                    timeout=int(self._build_seconds),
+                ),
+                stream_ended=f"the build of {spec.name}",
+            )
 
     def _base_logins(self, dockerfile: bytes) -> dict[str, dict[str, str]]:
         """The logins for the registries that the Dockerfile names, and for no other."""

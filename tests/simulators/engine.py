@@ -222,7 +222,7 @@ def _descriptor(media_type: str, content: bytes) -> dict[str, object]:
 
 
 class _Shell:
-    """``sh -c`` of the simulation: ``echo TEXT [> FILE]``, ``printenv``, ``sleep N``, ``exit N``, ``mkdir DIR``."""
+    """``sh -c`` of the simulation: ``echo TEXT [> FILE]``, ``sleep N``, ``exit N``, ``mkdir DIR``."""
 
     def __init__(self, spec: RunSpec, clock: Clock) -> None:
         self._spec, self._clock = spec, clock
@@ -234,6 +234,8 @@ class _Shell:
         command = tuple(self._spec.command or ())
         text = command[-1] if command[:2] in (("/bin/sh", "-c"), ("sh", "-c")) else shlex.join(command)
         code: int | None = 0
+        for name, value in self._spec.environment.items():
+            text = text.replace(f"${name}", value)
         for statement in text.split(";"):
             code = self._statement(shlex.split(statement))
             if code is None or "exit" in statement:
@@ -246,8 +248,6 @@ class _Shell:
                 self._files[path] = (" ".join(text) + "\n").encode()
             case ["echo", *text]:
                 self._log.append(" ".join(text))
-            case ["printenv", name]:
-                self._log.append(self._spec.environment.get(name, ""))
             case ["sleep", seconds]:
                 left = self._spec.seconds - self._slept
                 pause = min(float(seconds), left)
