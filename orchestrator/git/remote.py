@@ -18,6 +18,9 @@ from orchestrator.git.credentials import GitCredentials, transport_to
 from orchestrator.git.failures import Failure, RemoteFailure, classify, explain
 from orchestrator.git.store import ObjectStore
 
+ALL_HISTORY = 2_147_483_647  # the depth that git takes as "no limit"
+ALL_BRANCHES = "+refs/heads/*:refs/hybrid-ci/*"
+
 _REMOTE = "origin"
 _DETAIL_LINES = 20
 _STALL_BYTES_PER_SECOND = "64"
@@ -75,8 +78,8 @@ class Remote:
         argv = list(_FETCH)
         if depth is not None:
             argv.append(f"--depth={depth}")
-        if filter_spec is not None:
-            argv.append(f"--filter={filter_spec}")
+        # An earlier filter would apply again without --no-filter: git notes it in the repository.
+        argv.append("--no-filter" if filter_spec is None else f"--filter={filter_spec}")
         stdin = "".join(f"{want}\n" for want in wants).encode()
         self._talk([*argv, _REMOTE], "reading", seconds, stdin=stdin, promisor=filter_spec is not None)
 

@@ -65,11 +65,15 @@ class ObjectStore:
         self._view = Git(_view_of(git_dir), where=where)
 
     @property
+    def is_shallow(self) -> bool:
+        """Some history is cut."""
+        return (self.git.git_dir / "shallow").exists()
+
+    @property
     def view(self) -> Git:
         """For reading and pushing; it knows where the history is cut."""
-        cuts = self.git.git_dir / "shallow"
-        if cuts.exists():
-            shutil.copyfile(cuts, self._view.git_dir / "shallow")
+        if self.is_shallow:
+            shutil.copyfile(self.git.git_dir / "shallow", self._view.git_dir / "shallow")
         return self._view
 
     @classmethod

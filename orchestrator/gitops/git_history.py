@@ -8,12 +8,12 @@ from pathlib import Path
 from orchestrator.core.errors import RemoteError
 from orchestrator.core.names import CommitId
 from orchestrator.git.failures import Failure, RemoteFailure
-from orchestrator.git.remote import Remote
+from orchestrator.git.remote import ALL_BRANCHES, ALL_HISTORY, Remote
 from orchestrator.git.store import ObjectStore, commit_headers
 from orchestrator.gitops.base import CommitInfo
 
 Patiently = Callable[[Callable[[float], None]], None]
-_DEPTHS = (16, 512, 2_147_483_647)  # the last is what git takes as "everything"
+_DEPTHS = (16, 512, ALL_HISTORY)
 _FILTERS = ("tree:0", "blob:none", None)
 _MOST_COMMITS = 5000
 
@@ -64,19 +64,25 @@ class History:
         path = Path(self._store.git.git_dir) / "shallow"
         return set(path.read_text().split()) if path.exists() else set()
 
-    def _fetch(self, wants: Sequence[CommitId], depth: int) -> None:
-        names = [want.value for want in wants]
-
-        def once(seconds: float) -> None:
-            self._remote.fetch(names, seconds, depth=depth, filter_spec=_FILTERS[self._filter])
-
+    def _fetch(self, ends: Sequence[CommitId], depth: int) -> None:
+        wants: list[str] = [end.value for end in ends]
+        limit: int | None = depth
         while True:
             try:
-                return self._patiently(once)
+                return self._fetch_once(wants, limit)
             except RemoteFailure as failure:
-                if failure.failure is not Failure.NO_FILTER or _FILTERS[self._filter] is None:
+                if failure.failure is Failure.NO_FILTER and _FILTERS[self._filter] is not None:
+                    self._filter += 1
+                elif failure.failure in (Failure.NO_SUCH_OBJECT, Failure.NO_SHALLOW) and wants != [ALL_BRANCHES]:
+                    # A server that gives nothing by id, or can't cut: every branch, as far back as it goes.
+                    wants = [ALL_BRANCHES]
+                    limit = ALL_HISTORY if self._store.is_shallow else None
+                else:
                     raise
-                self._filter += 1
+
+    def _fetch_once(self, wants: Sequence[str], depth: int | None) -> None:
+        spec = _FILTERS[self._filter]
+        self._patiently(lambda seconds: self._remote.fetch(wants, seconds, depth=depth, filter_spec=spec))
 
 
 def _committed(content: bytes) -> int:

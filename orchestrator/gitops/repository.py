@@ -26,17 +26,15 @@ from orchestrator.git.credentials import GitCredentials
 from orchestrator.git.failures import Failure, RemoteFailure, is_transient
 from orchestrator.git.identity import Identity, commit_content
 from orchestrator.git.remote import DEFAULT_STALL_SECONDS, PushAnswer, Remote
-from orchestrator.git.store import BrokenObject, Kind, ObjectStore, StoredObject, commit_headers, object_format_of
+from orchestrator.git.store import Kind, ObjectStore, object_format_of
 from orchestrator.gitops.base import CommitInfo, Landed, LostRace, PushOutcome, UnknownOutcome
 from orchestrator.gitops.git_history import History
+from orchestrator.gitops.git_reader import ObjectReader
 from orchestrator.gitops.git_trees import Tree, Wanted, folders_of, replace_files, unreadable, walk
 
 DEFAULT_PATIENCE = 120.0  # seconds for which one operation is tried again while the remote is ill
 _LONGEST_TRY = 300.0
 _PROBE = RefName("refs/heads/hybrid-ci-write-check")
-# The cheapest way first: (depth, filter). A server that does not know filters ignores them by itself.
-_WAYS: tuple[tuple[int | None, str | None], ...] = ((1, "blob:none"), (1, None), (None, None))
-_NEXT_WAY = (Failure.NO_FILTER, Failure.NO_SHALLOW)
 _Result = TypeVar("_Result")
 
 
@@ -45,7 +43,7 @@ class GitRepository:
 
     Use it as a context manager, or call ``close``. ``patience`` is for how many seconds an operation is tried
     again while the remote fails; ``workdir`` is where the private repository is made (the system's temporary
-    folder when None).
+    folder when None); ``hints`` are names of folders that will probably be needed, such as the application's.
     """
 
     def __init__(
@@ -58,6 +56,7 @@ class GitRepository:
         patience: float = DEFAULT_PATIENCE,
         stall_seconds: int = DEFAULT_STALL_SECONDS,
         workdir: Path | None = None,
+        hints: Sequence[str] = (),
         rng: Jitter | None = None,
     ) -> None:
         self._url, self._credentials = url, credentials
@@ -67,12 +66,9 @@ class GitRepository:
         self._rng: Jitter = rng or random.Random()  # noqa: S311  (jitter, not a secret)
         self._home = Path(tempfile.mkdtemp(prefix="hybrid-ci-git-", dir=workdir))  # 0700
         self._lock = threading.RLock()
-        self._way = 0
-        self._trees: dict[str, Tree] = {}
-        self._roots: dict[CommitId, str] = {}
-        self._seen_at: dict[CommitId, RefName] = {}
+        self._hints = tuple(hints)
         self._global_config = self._write_global_config()
-        self._store, self._remote = self._open("objects", "sha1")
+        self._use_format("sha1")
         self._history: History | None = None
 
     def close(self) -> None:
@@ -99,16 +95,17 @@ class GitRepository:
         with self._lock:
             found = self._patiently(lambda seconds: self._remote.list_refs(refs, seconds))
             for ref, commit in found.items():
-                self._seen_at[commit] = ref
                 self._adopt_format(commit)
+                self._reader.seen(ref, commit)
             return found
 
     def files(self, commit: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, bytes]:
         """See the port."""
         with self._lock:
-            found = walk(self._root(commit), patterns, self._load_trees)
-            blobs = self._load([file.entry.id for file in found], whole=True)
-            return {file.path: _content(blobs[file.entry.id], Kind.BLOB) for file in found}
+            self._adopt_format(commit)
+            found = walk(self._reader.root(commit), patterns, self._reader.trees)
+            blobs = self._reader.blobs(file.entry.id for file in found)
+            return {file.path: blobs[file.entry.id] for file in found}
 
     def commits(self, base: CommitId, head: CommitId) -> Sequence[CommitInfo]:
         """See the port. Fetches commits only, in a store of their own."""
@@ -128,7 +125,7 @@ class GitRepository:
             except RemoteFailure as failure:
                 if failure.failure is not Failure.OTHER_FORMAT:
                     raise
-                self._store, self._remote = self._open("objects", "sha256")
+                self._use_format("sha256")
                 self._probe_push()
         return None
 
@@ -145,18 +142,20 @@ class GitRepository:
     ) -> CommitId:
         """See the port. A file that is not there yet is added with mode 100644."""
         with self._lock:
-            trees = self._folders(self._root(parent), edits)
+            self._adopt_format(parent)
+            trees = self._folders(self._reader.root(parent), edits)
             blobs = {path: self._store.write(Kind.BLOB, content) for path, content in edits.items()}
             root = replace_files(trees, blobs, self._store_tree)
             stamp = self._identity.stamp(when or self._clock.now())
             content = commit_content(root, [parent.value], stamp, stamp, message)
             new = CommitId(self._store.write(Kind.COMMIT, content))
-            self._roots[new] = root
+            self._reader.remember_root(new, root)
             return new
 
     def push(self, ref: RefName, new: CommitId, expected: CommitId | None) -> PushOutcome:
         """See the port. Whatever git says about a failure, the ref is read back before anything is decided."""
         with self._lock:
+            self._adopt_format(new)
             deadline = Deadline(self._clock, self._patience)
             backoff = Backoff(self._clock, deadline, self._rng)
             while True:
@@ -187,66 +186,13 @@ class GitRepository:
 
     # --- objects ---------------------------------------------------------------------------------------------------
 
-    def _root(self, commit: CommitId) -> str:
-        """The id of the commit's tree; the commit is fetched when it is not here."""
-        if commit not in self._roots:
-            found = self._store.read([commit.value])
-            if commit.value not in found:
-                self._fetch_commit(commit)
-                found = self._store.read([commit.value])
-            if commit.value not in found:
-                raise self._vanished(commit)
-            headers, _ = commit_headers(_content(found[commit.value], Kind.COMMIT))
-            self._roots[commit] = headers["tree"][0]
-        return self._roots[commit]
-
-    def _fetch_commit(self, commit: CommitId) -> None:
-        wants = [commit.value]
-        while True:
-            depth, filter_spec = _WAYS[self._way]
-            try:
-                self._fetch(wants, depth=depth, filter_spec=filter_spec)
-                return
-            except RemoteFailure as failure:
-                ref = self._seen_at.get(commit)
-                if failure.failure in _NEXT_WAY and self._way + 1 < len(_WAYS):
-                    self._way += 1
-                elif failure.failure is Failure.NO_SUCH_OBJECT and ref is not None and wants != [ref.value]:
-                    wants = [ref.value]  # an old server gives what a branch points to, and nothing by id
-                else:
-                    raise
-
-    def _load_trees(self, wanted: Sequence[Wanted]) -> Mapping[str, Tree]:
-        missing = [one for one in wanted if one.id not in self._trees]
-        for whole in (True, False):
-            ids = [one.id for one in missing if one.whole is whole]
-            for identity, stored in self._load(ids, whole=whole).items():
-                self._trees[identity] = Tree.parse(_content(stored, Kind.TREE), self._store.id_length)
-        return self._trees
-
-    def _load(self, ids: Sequence[str], *, whole: bool) -> dict[str, StoredObject]:
-        """These objects, from here or from the remote in one batch. Raises BrokenObject when one can't be had."""
-        objects = self._store.read(ids)
-        missing = [one for one in dict.fromkeys(ids) if one not in objects]
-        if missing:
-            self._fetch(missing, depth=None, filter_spec=None if whole else "blob:none")
-            objects |= self._store.read(missing)
-        if any(one not in objects for one in missing):
-            raise BrokenObject(
-                "the GitOps repository does not give an object that its own commit names", where=self.url
-            )
-        return objects
-
-    def _fetch(self, wants: Sequence[str], *, depth: int | None, filter_spec: str | None) -> None:
-        self._patiently(lambda seconds: self._remote.fetch(wants, seconds, depth=depth, filter_spec=filter_spec))
-
     def _folders(self, root: str, paths: Iterable[RepoPath]) -> dict[str, Tree]:
         """Each folder above these files that exists, by its path. Raises Unreadable for what is no folder."""
         trees: dict[str, Tree] = {}
         level = {"": root}
         folders = folders_of(paths)
         while level:
-            loaded = self._load_trees([Wanted(identity) for identity in level.values()])
+            loaded = self._reader.trees([Wanted(identity) for identity in level.values()])
             trees |= {path: loaded[identity] for path, identity in level.items()}
             level = {}
             for path in folders:
@@ -262,7 +208,7 @@ class GitRepository:
 
     def _store_tree(self, tree: Tree) -> str:
         identity = self._store.write(Kind.TREE, tree.serialise())
-        self._trees[identity] = tree
+        self._reader.remember_tree(identity, tree)
         return identity
 
     # --- the private repository ------------------------------------------------------------------------------------
@@ -275,7 +221,11 @@ class GitRepository:
     def _adopt_format(self, commit: CommitId) -> None:
         object_format = object_format_of(commit)
         if object_format != self._store.object_format:
-            self._store, self._remote = self._open("objects", object_format)
+            self._use_format(object_format)
+
+    def _use_format(self, object_format: str) -> None:
+        self._store, self._remote = self._open("objects", object_format)
+        self._reader = ObjectReader(self._store, self._remote, self._patiently, self._hints)
 
     def _write_global_config(self) -> Path | None:
         """``safe.directory`` for a local repository of another user: git's far side only listens to a file."""
@@ -309,22 +259,9 @@ class GitRepository:
                 if failure.failure is not Failure.TRANSIENT or not backoff.wait_for_recovery():
                     raise
 
-    def _vanished(self, commit: CommitId) -> RemoteError:
-        return RemoteError(
-            f"the GitOps repository no longer gives the commit {commit.short}",
-            where=self.url,
-            hint="its branch was probably rewritten meanwhile; run again",
-        )
-
 
 def _one_try(deadline: Deadline) -> float:
     return max(1.0, min(_LONGEST_TRY, deadline.remaining))
-
-
-def _content(stored: StoredObject, kind: Kind) -> bytes:
-    if stored.kind is not kind:
-        raise BrokenObject(f"the GitOps repository has a {stored.kind} where a {kind} should be")
-    return stored.content
 
 
 def _raise_if_final(answer: PushAnswer, ref: RefName, url: str) -> None:

@@ -393,7 +393,7 @@ def commit_files(
     if parent == "":
         tips = git(bare, "for-each-ref", "--format=%(objectname)", ref)
         parent = tips or None
-    text = message.encode()
+    text = message.rstrip("\n").encode() + b"\n"
     lines = [b"commit refs/test/import", b"committer %s 1767225600 +0000" % committer.encode()]
     lines.append(b"data %d\n%s" % (len(text), text))
     if parent:

@@ -1,0 +1,205 @@
+"""Brings objects here in the cheapest way that the server allows, and keeps what was read.
+
+The commit comes with its upper folders only. Folders below are fetched by id, level by level; one that is a small
+share of the repository comes whole, files included, because one request is dearer than a few kilobytes. Blobs come
+in one batch. A server that gives nothing by id, knows no filters, or can't cut history gets a plainer request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.errors import RemoteError
+from orchestrator.core.names import CommitId, RefName
+from orchestrator.engine.parallel import side_by_side
+from orchestrator.git.failures import Failure, RemoteFailure
+from orchestrator.git.remote import ALL_BRANCHES, ALL_HISTORY, Remote
+from orchestrator.git.store import BrokenObject, Kind, ObjectStore, StoredObject, commit_headers
+from orchestrator.gitops.git_trees import Tree, Wanted
+
+Patiently = Callable[[Callable[[float], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a commit is asked for. ``partial``: what is missing afterwards can be asked for by id."""
+
+    depth: int | None
+    filter_spec: str | None
+    partial: bool = False
+
+
+_WAYS = (_Way(1, "tree:2", partial=True), _Way(1, "blob:none", partial=True), _Way(1, None), _Way(None, None))
+_PLAIN, _EVERYTHING = 2, 3
+
+_WHOLE_SHARE = 1 / 256  # of the repository: fetch a folder with everything in it
+_FOLDERS_SHARE = 1 / 16  # fetch all folders below it, without files
+_MANY = 200  # wants at a level from which on all folders below come along
+_MOST_HINTED = 32
+
+
+class ObjectReader:
+    """Reads commits, trees and blobs of one remote repository."""
+
+    def __init__(self, store: ObjectStore, remote: Remote, patiently: Patiently, hints: Iterable[str] = ()) -> None:
+        """``hints`` are folder names that will probably be needed (applications); they are fetched along."""
+        self._store, self._remote, self._patiently = store, remote, patiently
+        self._hints = frozenset(hint.encode() for hint in hints)
+        self._trees: dict[str, Tree] = {}
+        self._shares: dict[str, float] = {}
+        self._roots: dict[CommitId, str] = {}
+        self._seen_at: dict[CommitId, RefName] = {}
+        self._current: CommitId | None = None
+        self._way = 0
+
+    def seen(self, ref: RefName, commit: CommitId) -> None:
+        """A listing said that ``ref`` is at ``commit``."""
+        self._seen_at[commit] = ref
+
+    def root(self, commit: CommitId) -> str:
+        """The id of the commit's tree. Raises RemoteError when the commit can't be had."""
+        self._current = commit
+        if commit not in self._roots:
+            found = self._store.read([commit.value])
+            if commit.value not in found:
+                self._fetch_commit(commit)
+                found = self._store.read([commit.value])
+            if commit.value not in found:
+                raise self._vanished(commit)
+            headers, _ = commit_headers(content_of(found[commit.value], Kind.COMMIT))
+            self.remember_root(commit, headers["tree"][0])
+        return self._roots[commit]
+
+    def remember_root(self, commit: CommitId, tree: str) -> None:
+        """Know the tree of a commit without reading it."""
+        self._roots[commit] = tree
+        self._shares.setdefault(tree, 1.0)
+
+    def remember_tree(self, identity: str, tree: Tree) -> None:
+        """Know a tree without reading it."""
+        self._trees[identity] = tree
+        folders = [entry.id for entry in tree.entries if entry.is_folder]
+        share = self._shares.get(identity, 1.0) / max(1, len(folders))
+        for folder in folders:
+            self._shares[folder] = min(share, self._shares.get(folder, 1.0))
+
+    def trees(self, wanted: Sequence[Wanted]) -> Mapping[str, Tree]:
+        """These trees by id (and others that are known already). Raises BrokenObject, RemoteError."""
+        missing = {one.id: one for one in wanted if one.id not in self._trees}
+        objects = self._store.read(missing)
+        absent = [one for identity, one in missing.items() if identity not in objects]
+        if absent:
+            self._fetch_objects(self._filters_for(absent))
+            objects |= self._store.read([one.id for one in absent])
+        for identity in missing:
+            self.remember_tree(
+                identity, Tree.parse(self._required(objects, identity, Kind.TREE), self._store.id_length)
+            )
+        return self._trees
+
+    def blobs(self, ids: Iterable[str]) -> Mapping[str, bytes]:
+        """The content of these blobs, in one batch. Raises BrokenObject, RemoteError."""
+        wanted = list(dict.fromkeys(ids))
+        objects = self._store.read(wanted)
+        missing = [one for one in wanted if one not in objects]
+        if missing:
+            self._fetch_objects({None: [*missing, *self._hinted()]})
+            objects |= self._store.read(missing)
+        return {identity: self._required(objects, identity, Kind.BLOB) for identity in wanted}
+
+    # --- what to ask for -------------------------------------------------------------------------------------------
+
+    def _filters_for(self, wanted: Sequence[Wanted]) -> dict[str | None, list[str]]:
+        """The folders to fetch, by the filter that fits: how much of the repository lies below decides."""
+        together = sum(self._shares.get(one.id, 1.0) for one in wanted)
+        groups: dict[str | None, list[str]] = {}
+        for one in wanted:
+            filter_spec: str | None = "tree:2"
+            if one.whole or together <= _WHOLE_SHARE:
+                filter_spec = None
+            elif together <= _FOLDERS_SHARE or len(wanted) > _MANY:
+                filter_spec = "blob:none"
+            groups.setdefault(filter_spec, []).append(one.id)
+        if None in groups:
+            groups[None] += self._hinted()
+        return groups
+
+    def _hinted(self) -> list[str]:
+        """Small folders with a hinted name that are known by id and not here yet; each is given once."""
+        if not self._hints:
+            return []
+        found = {
+            entry.id
+            for tree in self._trees.values()
+            for name in self._hints
+            if (entry := tree.by_name.get(name)) and entry.is_folder and entry.id not in self._trees
+        }
+        self._hints = frozenset()
+        small = [one for one in sorted(found) if self._shares.get(one, 1.0) <= _WHOLE_SHARE]
+        return small[:_MOST_HINTED]
+
+    # --- asking ----------------------------------------------------------------------------------------------------
+
+    def _fetch_commit(self, commit: CommitId) -> None:
+        """By id; by the branch that points to it where the server gives nothing by id; else everything."""
+        wants = [commit.value]
+        while True:
+            way = _WAYS[self._way]
+            try:
+                return self._fetch(wants, way.depth, way.filter_spec)
+            except RemoteFailure as failure:
+                ref = self._seen_at.get(commit)
+                if failure.failure is Failure.NO_FILTER and way.partial:
+                    self._way += 1
+                elif failure.failure is Failure.NO_SHALLOW and self._way < _EVERYTHING:
+                    self._way, wants = _EVERYTHING, [ALL_BRANCHES]
+                elif failure.failure is not Failure.NO_SUCH_OBJECT or wants == [ALL_BRANCHES]:
+                    raise
+                elif ref is not None and wants == [commit.value]:
+                    wants = [ref.value]
+                else:
+                    self._way, wants = _EVERYTHING, [ALL_BRANCHES]
+
+    def _fetch_objects(self, groups: Mapping[str | None, Sequence[str]]) -> None:
+        try:
+            side_by_side([self._one_fetch(ids, spec) for spec, ids in groups.items() if ids])
+        except RemoteFailure as failure:
+            gives_nothing_by_id = failure.failure in (Failure.NO_SUCH_OBJECT, Failure.NO_FILTER)
+            if not gives_nothing_by_id or self._current is None or not _WAYS[self._way].partial:
+                raise
+            self._way = _PLAIN
+            self._fetch_commit(self._current)
+
+    def _one_fetch(self, ids: Sequence[str], filter_spec: str | None) -> Callable[[], None]:
+        return lambda: self._fetch(ids, None, filter_spec)
+
+    def _fetch(self, wants: Sequence[str], depth: int | None, filter_spec: str | None) -> None:
+        if wants == [ALL_BRANCHES] and self._store.is_shallow:
+            depth = ALL_HISTORY
+        self._patiently(lambda seconds: self._remote.fetch(wants, seconds, depth=depth, filter_spec=filter_spec))
+
+    # --- judging ---------------------------------------------------------------------------------------------------
+
+    def _required(self, objects: Mapping[str, StoredObject], identity: str, kind: Kind) -> bytes:
+        if identity not in objects:
+            raise BrokenObject(
+                f"the GitOps repository does not give the {kind} {identity[:12]} that it names itself",
+                where=self._remote.url.value,
+                hint="let its owner run `git fsck`",
+            )
+        return content_of(objects[identity], kind)
+
+    def _vanished(self, commit: CommitId) -> RemoteError:
+        return RemoteError(
+            f"the GitOps repository no longer gives the commit {commit.short}",
+            where=self._remote.url.value,
+            hint="its branch was probably rewritten meanwhile; run again",
+        )
+
+
+def content_of(stored: StoredObject, kind: Kind) -> bytes:
+    """The content, when the object is of this kind. Raises BrokenObject."""
+    if stored.kind is not kind:
+        raise BrokenObject(f"the GitOps repository has a {stored.kind} where a {kind} should be")
+    return stored.content

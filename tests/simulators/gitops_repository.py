@@ -1,0 +1,245 @@
+"""The GitOpsRepository port in memory: one server, any number of clients, and failures where a test wants them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
+from orchestrator.core.names import CommitId, RefName, RepoPath
+from orchestrator.core.patterns import matches
+from orchestrator.engine.clock import Clock
+from orchestrator.gitops.base import CommitInfo, Landed, LostRace, PushOutcome, Unreadable
+from tests.servers.git_http import Content, Executable, Link, Submodule
+
+Moment = Literal["before", "after"]
+_PERSON = "A Person <person@example.com>"
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class StoredCommit:
+    """A commit with its whole content."""
+
+    info: CommitInfo
+    files: Mapping[RepoPath, Content]
+    when: datetime
+
+
+class SimulatedGitServer:
+    """Commits and refs. Every client sees the same ones; a commit is only a client's own until it is pushed."""
+
+    def __init__(self) -> None:
+        self.commits: dict[CommitId, StoredCommit] = {}
+        self.refs: dict[RefName, CommitId] = {}
+        self.protected: set[RefName] = set()
+        self.pushes: list[tuple[RefName, CommitId | None, CommitId]] = []
+
+    def commit_files(
+        self,
+        files: Mapping[str, Content],
+        ref: str = "refs/heads/main",
+        message: str = "Change files",
+        committer: str = _PERSON,
+        parent: str | None = "",
+    ) -> CommitId:
+        """Somebody else commits. ``parent`` "" is the ref's tip, None a new root; None as content deletes."""
+        name = RefName(ref)
+        parents = (self.refs[name],) if parent == "" and name in self.refs else ()
+        if parent:
+            parents = (CommitId(parent),)
+        content = dict(self.commits[parents[0]].files) if parents else {}
+        for path, data in files.items():
+            if data is None:
+                content.pop(RepoPath(path), None)
+            else:
+                content[RepoPath(path)] = data
+        commit = self.store(content, parents, committer, message, _EPOCH)
+        self.refs[name] = commit
+        return commit
+
+    def store(
+        self,
+        files: Mapping[RepoPath, Content],
+        parents: tuple[CommitId, ...],
+        committer: str,
+        message: str,
+        when: datetime,
+    ) -> CommitId:
+        """Make a commit; the same content gives the same id, as in git."""
+        message = message.rstrip("\n") + "\n"
+        tree = CommitId(_hash(sorted((path.value, repr(data)) for path, data in files.items())))
+        identity = CommitId(_hash([tree, parents, committer, message, int(when.timestamp())]))
+        info = CommitInfo(identity, parents, tree, committer, committer, message)
+        self.commits[identity] = StoredCommit(info, dict(files), when)
+        return identity
+
+    def ancestors(self, commit: CommitId) -> list[CommitId]:
+        """The commit and everything behind it, newest first."""
+        found: dict[CommitId, None] = {}
+        queue = [commit]
+        while queue:
+            current = queue.pop(0)
+            if current not in found:
+                found[current] = None
+                queue += self.commits[current].info.parents
+        return list(found)
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha1(repr(value).encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+
+
+@dataclass
+class Failure:
+    """Raise ``error`` at the ``number``-th call (1 is the first) of ``method`` (None: of any)."""
+
+    number: int
+    moment: Moment = "before"
+    error: BaseException = field(default_factory=lambda: RemoteError("the simulated remote failed"))
+    method: str | None = None
+
+
+class SimulatedGitOps:
+    """One client of a simulated server. ``calls`` lists what was called, in order."""
+
+    def __init__(
+        self,
+        server: SimulatedGitServer,
+        clock: Clock | None = None,
+        identity: str = "hybrid-ci <hybrid-ci@localhost>",
+        before_call: Callable[[str], None] | None = None,
+    ) -> None:
+        """``before_call`` is told each method's name first: a scheduler can give the baton to somebody else there."""
+        self.server, self._clock, self._identity = server, clock, identity
+        self._before_call = before_call
+        self.calls: list[str] = []
+        self.failures: list[Failure] = []
+
+    @property
+    def url(self) -> str:
+        """See the port."""
+        return "https://git.example/acme/gitops"
+
+    def fail(
+        self,
+        number: int = 1,
+        moment: Moment = "before",
+        error: BaseException | None = None,
+        method: str | None = None,
+    ) -> None:
+        """Fail at a call that is still to come: the ``number``-th from now, of ``method`` or of any."""
+        already = sum(1 for call in self.calls if method in (None, call))
+        error = error or RemoteError("the simulated remote failed")
+        self.failures.append(Failure(already + number, moment, error, method))
+
+    def tips(self, refs: Sequence[RefName]) -> Mapping[RefName, CommitId]:
+        """See the port."""
+        with self._call("tips"):
+            return {ref: self.server.refs[ref] for ref in refs if ref in self.server.refs}
+
+    def files(self, commit: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, bytes]:
+        """See the port."""
+        with self._call("files"):
+            found: dict[RepoPath, bytes] = {}
+            for path, content in self._stored(commit).files.items():
+                if isinstance(content, Link | Submodule):
+                    self._check_not_spelled_out(path, patterns)
+                elif any(matches(pattern, path.value) for pattern in patterns):
+                    found[path] = _bytes(content)
+            return found
+
+    def commit(
+        self, parent: CommitId, edits: Mapping[RepoPath, bytes], message: str, when: datetime | None = None
+    ) -> CommitId:
+        """See the port."""
+        with self._call("commit"):
+            files = dict(self._stored(parent).files)
+            for path, content in edits.items():
+                _check_writable(files, path)
+                there = files.get(path)
+                files[path] = Executable(content) if isinstance(there, Executable) else content
+            when = when or (self._clock.now() if self._clock else _EPOCH)
+            return self.server.store(files, (parent,), self._identity, message, when)
+
+    def push(self, ref: RefName, new: CommitId, expected: CommitId | None) -> PushOutcome:
+        """See the port."""
+        with self._call("push"):
+            actual = self.server.refs.get(ref)
+            if actual == new:
+                return Landed(new)
+            if ref in self.server.protected:
+                raise Refused(f"the GitOps repository's rules refuse the push to {ref}", where=self.url)
+            if actual != expected:
+                return LostRace(actual)
+            self._check_no_clash(ref)
+            self.server.refs[ref] = new
+            self.server.pushes.append((ref, expected, new))
+            return Landed(new)
+
+    def commits(self, base: CommitId, head: CommitId) -> Sequence[CommitInfo]:
+        """See the port."""
+        with self._call("commits"):
+            self._stored(base), self._stored(head)
+            known = set(self.server.ancestors(base))
+            return [self.server.commits[one].info for one in self.server.ancestors(head) if one not in known]
+
+    def check_push(self, ref: RefName) -> None:
+        """See the port."""
+        with self._call("check_push"):
+            return
+
+    @contextmanager
+    def _call(self, method: str) -> Iterator[None]:
+        if self._before_call is not None:
+            self._before_call(method)
+        self.calls.append(method)
+        self._fail_if_planned(method, "before")
+        yield
+        self._fail_if_planned(method, "after")
+
+    def _fail_if_planned(self, method: str, moment: Moment) -> None:
+        for failure in self.failures:
+            number = sum(1 for call in self.calls if failure.method in (None, call))
+            if failure.moment == moment and failure.number == number and failure.method in (None, method):
+                raise failure.error
+
+    def _stored(self, commit: CommitId) -> StoredCommit:
+        if commit not in self.server.commits:
+            raise RemoteError(f"the GitOps repository no longer gives the commit {commit.short}", where=self.url)
+        return self.server.commits[commit]
+
+    def _check_not_spelled_out(self, path: RepoPath, patterns: Sequence[str]) -> None:
+        for pattern in patterns:
+            parts = pattern.strip("/").split("/")
+            for depth in range(1, len(parts) + 1):
+                named = parts[depth - 1] == path.name and matches("/".join(parts[:depth]), path.value)
+                if named and len(path.parts) >= depth - parts[:depth].count("**"):
+                    raise Unreadable(f"{path} is not a regular file", where=path.value)
+
+    def _check_no_clash(self, ref: RefName) -> None:
+        for other in self.server.refs:
+            if other.value.startswith(f"{ref}/") or ref.value.startswith(f"{other}/"):
+                raise Conflict(f"{ref} can't be made: {other} is in the way", where=self.url)
+
+
+def _bytes(content: Content) -> bytes:
+    if isinstance(content, Executable):
+        return content.content
+    if not isinstance(content, bytes):
+        raise ConfigurationError("not a file")
+    return content
+
+
+def _check_writable(files: Mapping[RepoPath, Content], path: RepoPath) -> None:
+    if isinstance(files.get(path), Link | Submodule):
+        raise Unreadable(f"{path} is not a regular file", where=path.value)
+    for other in files:
+        if other.value.startswith(f"{path}/"):
+            raise Unreadable(f"{path} is a folder", where=path.value)
+        if path.value.startswith(f"{other}/"):
+            raise Unreadable(f"{other} is a file", where=other.value)
