@@ -7,7 +7,7 @@ alone, or raise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.image import ImageReference, PinnedImage, Repository
@@ -15,6 +15,7 @@ from orchestrator.core.names import RepoPath
 from orchestrator.manifests.document import Document, Template, Unreadable, decode, load, position
 from orchestrator.manifests.formats.common import Scan
 from orchestrator.manifests.forms import Form, Wanted, Whole
+from orchestrator.manifests.mention import may_hold, mentions
 from orchestrator.manifests.model import Edit, Findings, Pin, PinChange, Unresolved
 from orchestrator.manifests.options import DEFAULT, ScanOptions, Target
 from orchestrator.manifests.places import place, steps_to
@@ -40,13 +41,6 @@ __all__ = [
 ]
 
 
-def may_hold(content: bytes, repositories: Iterable[Repository]) -> bool:
-    """A cheap test on the bytes: every part of one of the paths occurs. False means that no pin of it is there."""
-    return any(
-        all(part in content for part in repository.path.encode().split(b"/")[-1:]) for repository in repositories
-    )
-
-
 def find_pins(path: RepoPath, content: bytes, options: ScanOptions = DEFAULT) -> Findings:
     """Every pin of a file, and what looks like one and is none. Raises nothing but ConfigurationError for options."""
     try:
@@ -69,8 +63,8 @@ def set_image(
 ) -> Edit:
     """Give every pin of the image's repository this tag and digest.
 
-    Raises ConfigurationError when the file mentions the image and can't be read, and Refused, with the reason, when
-    a pin can't be edited without touching or guessing something else. A file without such a pin comes back as it is.
+    Raises ConfigurationError when the file names the image and can't be read, and Refused, with the reason, when a
+    pin can't be edited without touching or guessing something else. A file without such a pin comes back as it is.
     """
     return set_images(path, content, (image,), options)
 
@@ -88,7 +82,9 @@ def set_images(
     except Template:
         return unchanged
     except Broken as error:
-        raise _broken(path, content, error) from None
+        if options.targets or options.places or mentions(content, wanted):
+            raise _broken(path, content, error) from None
+        return unchanged
     chosen = [r for r in references if r.form.image.repository in wanted and (options.add_tag or _is_tagged(r))]
     return _edit(scan, content, references, chosen, wanted)
 

@@ -1,0 +1,49 @@
+"""Does a file speak of an image at all? Cheap tests on the bytes, so that most files of a folder are never parsed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from orchestrator.core.image import DEFAULT_REGISTRY, Repository
+
+# Whatever holds a pin holds one of these: a key that speaks of images, a marker, an artifact's URL.
+_HINTS = re.compile(rb"mage|newTag|repo|digest|hybrid-ci:|oci://|[\"']?tag[\"']?:")
+
+
+def may_hold(content: bytes, repositories: Iterable[Repository]) -> bool:
+    """Every part of one of the names occurs, so it may stand there in one piece or split over several keys.
+
+    False means that no pin of these repositories is there.
+    """
+    for repository in repositories:
+        parts, last = _parts(repository)
+        if all(part in content for part in parts) and last.search(content) is not None:
+            return True
+    return False
+
+
+def mentions(content: bytes, repositories: Iterable[Repository]) -> bool:
+    """One of the names occurs in one piece: the file speaks of this very image."""
+    return any(_name(repository).search(content) is not None for repository in repositories)
+
+
+def may_hold_any(content: bytes) -> bool:
+    """Something in it may be a pin of some image."""
+    return _HINTS.search(content) is not None
+
+
+@lru_cache(maxsize=1024)
+def _parts(repository: Repository) -> tuple[tuple[bytes, ...], re.Pattern[bytes]]:
+    """The parts of the path, and the last of them as a whole word (``api`` is no part of ``apiVersion``)."""
+    parts = repository.path.encode().split(b"/")
+    if repository.registry == DEFAULT_REGISTRY and parts[0] == b"library":
+        parts = parts[1:]
+    return tuple(parts), re.compile(rb"(?<![A-Za-z0-9])" + re.escape(parts[-1]) + rb"(?![A-Za-z0-9])")
+
+
+@lru_cache(maxsize=1024)
+def _name(repository: Repository) -> re.Pattern[bytes]:
+    parts, _ = _parts(repository)
+    return re.compile(rb"(?<![A-Za-z0-9._-])" + re.escape(b"/".join(parts)) + rb"(?![A-Za-z0-9/]|[._-]+[A-Za-z0-9])")
