@@ -1,7 +1,8 @@
 """Image references: parsed once at the door, then the types carry the truth.
 
 The grammar is that of the distribution project (https://pkg.go.dev/github.com/distribution/reference),
-with one narrowing: the only digest algorithm is sha256, which is what registries serve.
+with two narrowings: the only digest algorithm is sha256, which is what registries serve; and upper case alone
+makes no host (``ACME/api``), since in lower case, which hosts are compared in, it would name another repository.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Repository:
     def parse(cls, text: str) -> Self:
         """Read a repository name without tag or digest. Raises InvalidReference."""
         host, slash, rest = text.partition("/")
-        if slash and ("." in host or ":" in host or host == "localhost" or host.lower() != host):
+        if slash and ("." in host or ":" in host or host.lower() == "localhost"):
             registry, path = host, rest
         else:
             registry, path = DEFAULT_REGISTRY, text
