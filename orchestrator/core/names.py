@@ -10,15 +10,20 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from orchestrator.core.errors import ConfigurationError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _FORBIDDEN_IN_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9a-fA-F:]+")
-_SCP_LIKE = re.compile(r"(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?P<path>[^/].*)")
+_SCP_LIKE = re.compile(
+    r"(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?P<path>/?[^/:?#-].*)"
+)
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_URL_HINT = "use https://, ssh://, user@host:path, or a path for the local forge"
 
 
 class InvalidName(ConfigurationError):
@@ -73,7 +78,7 @@ class BranchName:
     value: str
 
     def __post_init__(self) -> None:
-        if self.value.startswith("-") or self.value == "@" or not _is_well_formed(self.value):
+        if self.value.startswith("-") or self.value in ("@", "HEAD") or not _is_well_formed(self.value):
             raise InvalidName(
                 f"{self.value!r} is not a branch name", hint="see git check-ref-format --branch for the rules"
             )
@@ -135,8 +140,8 @@ class RemoteURL:
 
     def __post_init__(self) -> None:
         text = self.value
-        if not text or text.startswith("-") or any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
-            raise InvalidName(f"{text!r} is not a repository URL")
+        if not text or text.startswith("-") or text != text.strip() or _CONTROL.search(text):
+            raise InvalidName(f"{printable_url(text)!r} is not a repository URL", hint=_URL_HINT)
         if text.startswith("/") or _SCP_LIKE.fullmatch(text):
             return
         _check_url(text)
@@ -182,27 +187,52 @@ class RemoteURL:
 
 
 def _check_url(text: str) -> None:
+    """Raises InvalidName. No message repeats what stands before an ``@``, or after a ``?`` or ``#``."""
+    shown = printable_url(text)
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018  (a port that is no number raises here)
-    except ValueError as error:
-        raise InvalidName("the repository URL does not parse", hint=str(error)) from None
+    except ValueError:  # its text quotes the URL
+        raise InvalidName(f"the repository URL {shown!r} does not parse", hint=_URL_HINT) from None
     if "::" in text.partition("//")[0] or parts.scheme not in ("https", "http", "ssh", "file"):
-        raise InvalidName(
-            f"the scheme of the repository URL is not allowed: {text.partition(':')[0]!r}",
-            hint="use https://, ssh://, user@host:path, or a path for the local forge",
-        )
-    if parts.password is not None or (parts.username is not None and parts.scheme != "ssh"):
+        raise InvalidName(f"the scheme of the repository URL {shown!r} is not allowed", hint=_URL_HINT)
+    if _holds_credential(parts):
         raise InvalidName(
             "the repository URL holds a credential",
-            where=f"{parts.scheme}://{parts.hostname}{parts.path}",
+            where=shown,
             hint="remove it from the URL and put the token into an environment variable (HYBRID_CI_GIT_TOKEN)",
         )
     if parts.scheme == "file":
         return
     if not parts.hostname or not _HOST.fullmatch(parts.hostname) or not parts.path.strip("/"):
-        raise InvalidName(f"{text!r} is not a repository URL", hint="it needs a host and a path")
+        raise InvalidName(f"{shown!r} is not a repository URL", hint="it needs a host and a path")
+    if parts.username is not None and not _USER.fullmatch(parts.username):
+        raise InvalidName(f"the user in the repository URL {shown!r} is not one that ssh takes")
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise InvalidName(
-            "plain http is refused: it would send the token in clear text", where=text, hint="use https://"
+            "plain http is refused: it would send the token in clear text", where=shown, hint="use https://"
         )
+
+
+def _holds_credential(parts: SplitResult) -> bool:
+    """A user is a credential for all but ssh; a query or fragment has no other use in a repository's URL.
+
+    An ``@`` in the path is what a password with a slash in it leaves there.
+    """
+    if parts.password is not None or parts.query or parts.fragment:
+        return True
+    return parts.scheme != "file" and ("@" in parts.path or (parts.username is not None and parts.scheme != "ssh"))
+
+
+def printable_url(text: str) -> str:
+    """A URL for a message: no user-info, however broken the URL is, and no query or fragment.
+
+    The name of the scheme and what follows the last ``@`` are all that stays of a text with an ``@`` in it.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "", text
+    before, at, after = rest.rpartition("@")
+    if at and (separator or ":" in before):
+        rest = after
+    return scheme + separator + re.split(r"[?#]", rest, maxsplit=1)[0]
