@@ -38,7 +38,7 @@ GRAMMAR = [
     ("acme/shop/api", "docker.io", "acme/shop/api", None, None),
     ("ghcr.io/acme/api:1.2.3", "ghcr.io", "acme/api", "1.2.3", None),
     ("GHCR.io/acme/api", "ghcr.io", "acme/api", None, None),
-    ("ACME/api", "acme", "api", None, None),  # upper case makes it a host, as in the distribution grammar
+    ("LOCALHOST/api", "localhost", "api", None, None),
     ("localhost/api", "localhost", "api", None, None),
     ("localhost:5000/api", "localhost:5000", "api", None, None),
     ("localhost:5000", "docker.io", "library/localhost", "5000", None),  # without a slash it is a name and a tag
@@ -92,6 +92,7 @@ BROKEN = [
     "a//b",
     "Api",
     "acme/API",
+    "ACME/api",  # a host in the distribution grammar; in lower case it would be docker.io/acme/api
     "ghcr.io/acme/Api",
     "ghcr.io/",
     "ghcr.io:/api",
