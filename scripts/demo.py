@@ -27,13 +27,14 @@ if __package__ in {None, ""}:  # run as a file
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from scripts import services
-from scripts.machine import base_image, packages
+from scripts.machine import packages
 from scripts.machine.errors import MachineError
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".demo"
 APP = DEMO / "app"
 GITOPS = DEMO / "gitops.git"
+CHECKOUT = DEMO / "gitops"  # for people to look at; hybrid-ci needs none
 RECORD = DEMO / "release.json"
 EXAMPLE = ROOT / "examples" / "single-service"
 STEPS = 7
@@ -119,8 +120,7 @@ def _tell(story: Story, keep: bool) -> None:
     )
     with services.lease(DEMO, keep=keep, say=story.say) as running:
         story.environment["DOCKER_HOST"] = running.engine.host
-        base = base_image.ensure(running.engine.host, DEMO, install=True, say=story.say)
-        _prepare_application(story, running.plain.host, base)
+        _prepare_application(story, running.plain.host, running.base_image)
         _prepare_gitops(story, running.plain.host)
         _release(story)
         _show_pull_request(story)
@@ -156,16 +156,15 @@ def _prepare_gitops(story: Story, registry: str) -> None:
         .hybrid-ci/environments.yaml. It is a bare Git repository that holds its pull requests too: the local forge.
         An agent in a cluster would watch its main branch.""",
     )
-    seed = DEMO / "gitops-seed"
-    for folder in (GITOPS, seed):
+    for folder in (GITOPS, CHECKOUT):
         shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(EXAMPLE / "gitops", seed)
-    for file in seed.rglob("*.yaml"):
+    shutil.copytree(EXAMPLE / "gitops", CHECKOUT)
+    for file in CHECKOUT.rglob("*.yaml"):
         _replace(file, {_EXAMPLE_REGISTRY: registry})
-    _commit_all(story, seed, "Describe what runs where")
-    story.run("git", "clone", "--quiet", "--bare", str(seed), str(GITOPS), show=False)
-    shutil.rmtree(seed)
+    _commit_all(story, CHECKOUT, "Describe what runs where")
     story.run("hybrid-ci", "forge", "init", str(GITOPS.relative_to(ROOT)))
+    story.run("git", "remote", "add", "origin", f"../{GITOPS.name}", directory=CHECKOUT, show=False)
+    story.run("git", "push", "--quiet", "--set-upstream", "origin", "main", directory=CHECKOUT, show=False)
 
 
 def _release(story: Story) -> None:

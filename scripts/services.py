@@ -28,7 +28,7 @@ from typing import IO, Any, TypeVar
 if __package__ in {None, ""}:  # run as a file
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.machine import daemon, engine, engine_api, packages, registry
+from scripts.machine import base_image, daemon, engine, engine_api, packages, registry
 from scripts.machine.daemon import Daemon
 from scripts.machine.engine import Engine
 from scripts.machine.errors import MachineError
@@ -44,6 +44,7 @@ class Services:
     """What runs: an engine, a plain registry, and (where asked for) one with TLS and a password."""
 
     engine: Engine
+    base_image: str  # in the engine; nothing has to be pulled to build from it
     plain: Registry
     tls: Registry | None = None
 
@@ -53,6 +54,7 @@ class State:
     """The content of ``services.json``: what was started so far, perhaps not all, perhaps not alive any more."""
 
     engine: Engine | None = None
+    base_image: str = ""
     plain: Registry | None = None
     tls: Registry | None = None
 
@@ -63,6 +65,7 @@ def read(folder: Path) -> State:
         fields = json.loads((folder / _FILE).read_text())
         return State(
             engine=_revive(Engine, fields["engine"]),
+            base_image=str(fields["base_image"]),
             plain=_revive(Registry, fields["plain"]),
             tls=_revive(Registry, fields["tls"]),
         )
@@ -80,19 +83,21 @@ def up(folder: Path, *, tls: bool = False, install: bool = True, say: packages.S
         state = read(folder)
         try:
             running = _engine(folder, state.engine, install=install, say=say)
-            state = _write(folder, replace(state, engine=running))
+            state = write(folder, replace(state, engine=running))
+            image = base_image.ensure(running.host, folder, install=install, say=say)
+            state = write(folder, replace(state, base_image=image))
             if tls and install:
                 packages.install(packages.missing(packages.TEST_TOOLS), why="the tests", say=say)
             plain = _registry(folder, "registry", state.plain, running, tls=False, install=install, say=say)
-            state = _write(folder, replace(state, plain=plain))
+            state = write(folder, replace(state, plain=plain))
             secure = state.tls
             if tls or (secure and registry.alive(secure)):
                 secure = _registry(folder, "registry-tls", secure, running, tls=True, install=install, say=say)
-                _write(folder, replace(state, tls=secure))
+                write(folder, replace(state, tls=secure))
         except BaseException:
             _stop(folder, say=say)
             raise
-        return Services(running, plain, secure if tls else None)
+        return Services(running, image, plain, secure if tls else None)
 
 
 def down(folder: Path, *, say: packages.Say = print) -> None:
@@ -182,7 +187,8 @@ def _is_last(users: IO[str]) -> bool:
     return True
 
 
-def _write(folder: Path, state: State) -> State:
+def write(folder: Path, state: State) -> State:
+    """Write ``services.json``, readable by its owner alone; the state."""
     temporary = folder / f"{_FILE}.new"
     temporary.touch(mode=0o600)
     temporary.write_text(json.dumps(asdict(state), indent=2) + "\n")

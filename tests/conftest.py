@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from scripts import services
-from scripts.machine import base_image as base
 from scripts.machine.errors import MachineError
 from tests.servers import PlainRegistry, TlsRegistry
 
@@ -116,7 +115,7 @@ def _find_services(stack: ExitStack) -> services.Services:
     state = services.read(Path(_GIVEN_SERVICES).parent)
     if state.engine is None or state.plain is None or state.tls is None:
         raise MachineError(f"{services.SERVICES_VARIABLE}={_GIVEN_SERVICES} does not name running services")
-    return services.Services(state.engine, state.plain, state.tls)
+    return services.Services(state.engine, state.base_image, state.plain, state.tls)
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +139,6 @@ def tls_registry(running_services: services.Services) -> TlsRegistry:
 
 
 @pytest.fixture(scope="session")
-def base_image(engine_host: str) -> str:
+def base_image(running_services: services.Services) -> str:
     """A busybox image that is in the engine; ``FROM`` it, since nothing can be pulled."""
-    return base.ensure(engine_host, _STATE, install=False, say=print)
+    return running_services.base_image

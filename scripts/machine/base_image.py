@@ -25,9 +25,7 @@ def find_busybox(state: Path, *, install: bool, say: packages.Say) -> Path:
     found = packages.which("busybox")
     if found and is_static(Path(found)):
         return Path(found)
-    if not install:
-        raise MachineError("a static busybox is missing", hint="install with: apt-get install -y busybox-static")
-    return packages.unpack("busybox-static", "busybox", state / "packages", say=say)
+    return packages.unpack("busybox-static", "busybox", state / "packages", install=install, say=say)
 
 
 def is_static(program: Path) -> bool:

@@ -65,20 +65,18 @@ def install(packages: Sequence[str], *, why: str, say: Say) -> None:
     if not packages:
         return
     command = "apt-get install -y --no-install-recommends " + " ".join(packages)
+    wanted = f"missing for {why}: {', '.join(packages)}"
     if not has_apt():
-        raise MachineError(f"{why} needs {', '.join(packages)}, and there is no apt here", hint=_other_systems())
+        raise MachineError(f"{wanted} (and there is no apt here)", hint=_other_systems())
     if os.geteuid() != 0:
-        raise MachineError(f"{why} needs {', '.join(packages)}", hint=f"install with: sudo {command}")
+        raise MachineError(wanted, hint=f"install with: sudo {command}")
     if not may_install():
-        raise MachineError(
-            f"{why} needs {', '.join(packages)}, and DEMO_INSTALL=no forbids installing",
-            hint=f"install with: {command}",
-        )
+        raise MachineError(f"{wanted} (and DEMO_INSTALL=no forbids installing)", hint=f"install with: {command}")
     say(f"installing for {why}: {command}")
     _apt(("install", "-y", "--no-install-recommends", *packages), packages)
 
 
-def unpack(package: str, program: str, into: Path, *, say: Say) -> Path:
+def unpack(package: str, program: str, into: Path, *, install: bool, say: Say) -> Path:
     """A program of a package without installing it: downloaded by apt, which checks it, and unpacked below ``into``.
 
     Needs no root and changes nothing on the machine. Raises MachineError where that is impossible.
@@ -88,9 +86,11 @@ def unpack(package: str, program: str, into: Path, *, say: Say) -> Path:
     if found:
         return found
     advice = f"install with: sudo apt-get install -y {package}" if has_apt() else _other_systems()
-    if not has_apt() or not may_install():
-        reason = "there is no apt here" if not has_apt() else "DEMO_INSTALL=no forbids downloading it"
-        raise MachineError(f"{program} is missing, and {reason}", hint=advice)
+    if not has_apt():
+        raise MachineError(f"{program} is missing, and there is no apt here", hint=advice)
+    if not install or not may_install():
+        forbidden = ", and DEMO_INSTALL=no forbids downloading it" if install else ""
+        raise MachineError(f"{program} is missing{forbidden}", hint=advice)
     say(f"downloading the package {package} into {target} (unpacked there, not installed)")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)

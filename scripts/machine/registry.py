@@ -62,9 +62,7 @@ def program(state: Path, *, install: bool, say: packages.Say) -> str:
     found = packages.which("docker-registry")
     if found:
         return found
-    if not install:
-        raise MachineError("docker-registry is missing", hint="install with: apt-get install -y docker-registry")
-    return str(packages.unpack("docker-registry", "docker-registry", state / "packages", say=say))
+    return str(packages.unpack("docker-registry", "docker-registry", state / "packages", install=install, say=say))
 
 
 def start(executable: str, folder: Path, *, tls: bool, wanted: str, say: packages.Say) -> Registry:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts import services
-from scripts.machine import base_image, daemon, engine, engine_api, packages
+from scripts.machine import base_image, daemon, engine, engine_api, packages, registry
 from scripts.machine.errors import MachineError
 
 
@@ -157,6 +157,19 @@ def test_a_daemon_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> 
 def test_an_unreadable_state_file_counts_as_nothing_started(tmp_path: Path, content: str) -> None:
     (tmp_path / "services.json").write_text(content)
     assert services.read(tmp_path) == services.State()
+
+
+def test_the_state_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    """The next process finds by it what to use and what to stop."""
+    state = services.State(
+        engine=engine.Engine("unix:///e.sock", "28", daemon.Daemon(4, "99")),
+        base_image="x/y:1",
+        plain=registry.Registry("127.0.0.1:5", daemon.Daemon(6, "7")),
+        tls=registry.Registry("127.0.0.1:6", container="abc", engine="unix:///e.sock", password="p"),
+    )
+    services.write(tmp_path, state)
+    assert services.read(tmp_path) == state
+    assert (tmp_path / "services.json").stat().st_mode & 0o077 == 0
 
 
 def test_the_base_image_is_the_same_bytes_each_time() -> None:
