@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.core.change import Change, ChangePlan
 from orchestrator.core.release import Release
 from orchestrator.engine.events import stage
-from orchestrator.gitops.handoff import Desk, PullRequestText, hand_off
+from orchestrator.gitops.handoff import BLOCK_BEGIN, BLOCK_END, Desk, PullRequestText, hand_off
 from orchestrator.gitops.outcome import Outcome
 from orchestrator.reports import pull_request
 from pipelines.ports import Ports
@@ -16,7 +16,10 @@ def desk_for(ports: Ports, cleared: Cleared, made: Release, identity: str, *, re
     """What the handoff works with, the pull request's text included."""
 
     def describe(plan: ChangePlan) -> PullRequestText:
-        return PullRequestText(pull_request.title(plan), pull_request.body(plan, made, cleared.waivers))
+        stamp = f"<!-- hybrid-ci:release {made.id} -->"
+        block = pull_request.block(plan, made, cleared.waivers)
+        whole = "\n".join([BLOCK_BEGIN, stamp, "", block, "", BLOCK_END])
+        return PullRequestText(pull_request.title(plan), whole, stamp)
 
     return Desk(ports.repository, ports.forge, cleared.policy, ports.clock, describe, identity, reopen)
 

@@ -55,7 +55,7 @@ def clear(
     waivers = guard(surroundings.signals, policy, surroundings.ci, ports.reporter)
     target = environment.branch or branch_for(environment_name, config.application)
     asks: list[Callable[[], object]] = [partial(ports.repository.check_push, target.ref)]
-    asks += [partial(ports.registry.check_login, image) for image in dict.fromkeys(images)]
+    asks += [partial(ports.registry.check_login, image, push=needs_engine) for image in dict.fromkeys(images)]
     if needs_engine:
         asks.append(ports.engine.check)
     if ports.forge is not None:

@@ -6,9 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.images.publish import publish
-from orchestrator.images.testing import CommandTest, HttpTest, ImageTest, run_test
-
 from orchestrator.config.checks import dockerfile_of
 from orchestrator.config.loader import LoadedApplication
 from orchestrator.config.models import ImageConfig, TestConfig
@@ -21,6 +18,8 @@ from orchestrator.engine.events import stage
 from orchestrator.gitops.handoff import plan_at_tip
 from orchestrator.gitops.outcome import Outcome
 from orchestrator.images.base import BuildSpec, BuiltImage
+from orchestrator.images.publish import publish
+from orchestrator.images.testing import CommandTest, HttpTest, ImageTest, run_test
 from pipelines.handing_off import desk_for, hand_off_stage
 from pipelines.ports import Job, Ports
 from pipelines.preflight import Cleared, clear, refuse_dirty

@@ -21,14 +21,24 @@ from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, 
 from orchestrator.gitops.plan import plan_change
 
 DEADLINE_SECONDS = 600.0
+BLOCK_BEGIN, BLOCK_END = "<!-- hybrid-ci:begin -->", "<!-- hybrid-ci:end -->"
 
 
 @dataclass(frozen=True, slots=True)
 class PullRequestText:
-    """What reviewers read."""
+    """What reviewers read. ``stamp`` stands in ``block`` and names the release that it was written for."""
 
     title: str
-    body: str
+    block: str
+    stamp: str
+
+    def body(self, current: str = "") -> str:
+        """The body with our block in its place; what people wrote around it stays."""
+        before, begin, rest = current.partition(BLOCK_BEGIN)
+        _, end, after = rest.partition(BLOCK_END)
+        if begin and end:
+            return f"{before}{self.block}{after}"
+        return f"{current.rstrip()}\n\n{self.block}\n" if current.strip() else f"{self.block}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +251,11 @@ def _pull_request(
 ) -> Outcome:
     text = desk.describe(plan)
     if current is None:
-        draft = PullRequestDraft(text.title, text.body, plan.change.branch, desk.policy.base)
+        draft = PullRequestDraft(text.title, text.body(), plan.change.branch, desk.policy.base)
         return Opened(plan, commit, forge.open(draft))
-    if not pushed and current.title == text.title and current.body == text.body:
+    if not pushed and text.stamp in current.body:
         return Unchanged(f"pull request #{current.number} already holds this change", current)
-    updated = forge.update(current.number, title=text.title, body=text.body)
+    updated = forge.update(current.number, title=text.title, body=text.body(current.body))
     return Updated(plan, commit, updated)
 
 

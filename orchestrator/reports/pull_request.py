@@ -8,8 +8,6 @@ from orchestrator.core.release import Release, TestResult
 from orchestrator.core.text import printable
 from orchestrator.reports.markdown import code, table
 
-BEGIN, END = "<!-- hybrid-ci:begin -->", "<!-- hybrid-ci:end -->"
-
 
 def title(plan: ChangePlan) -> str:
     """One line: what goes where."""
@@ -19,10 +17,9 @@ def title(plan: ChangePlan) -> str:
     return text if len(text) <= 120 else text[:119] + "…"
 
 
-def body(plan: ChangePlan, release: Release, waivers: tuple[Waiver, ...] = ()) -> str:
-    """The whole block: pins, tests, source, and what is not in this pull request."""
+def block(plan: ChangePlan, release: Release, waivers: tuple[Waiver, ...] = ()) -> str:
+    """What hybrid-ci says in the body: pins, tests, source, and what is not in this pull request."""
     sections = [
-        BEGIN,
         f"Moves **{len(plan.pins)}** image pin{'s' if len(plan.pins) != 1 else ''} of {code(plan.change.environment)} "
         "and changes nothing else.",
         _pins(plan.pins),
@@ -31,9 +28,8 @@ def body(plan: ChangePlan, release: Release, waivers: tuple[Waiver, ...] = ()) -
         _waivers(waivers),
         "Each digest was read back from the registry after the push. The agent in the cluster deploys this after the "
         "merge; to undo it, revert the merge.",
-        END,
     ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    return "\n\n".join(section for section in sections if section)
 
 
 def _pins(pins: tuple[PlannedPin, ...]) -> str:

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from orchestrator.forges.base import PullRequest
+from orchestrator.forges.local import LocalForge
 
 POLICY = """\
 version: 1
@@ -159,12 +162,8 @@ class Shop:
         record: dict[str, Any] = json.loads(done.stdout)
         return record
 
-    def pull_requests(self) -> list[dict[str, Any]]:
-        done = self.hybrid_ci("forge", "list", str(self.gitops), "--output", "json")
-        assert done.returncode == 0, done.stderr
-        listed = json.loads(done.stdout)
-        found: list[dict[str, Any]] = listed["pull_requests"] if isinstance(listed, dict) else listed
-        return found
+    def pull_requests(self) -> Sequence[PullRequest]:
+        return LocalForge(self.gitops).list()
 
     def file(self, ref: str, path: str) -> str:
         """A file of the GitOps repository, as git itself shows it."""
@@ -173,8 +172,7 @@ class Shop:
         ).stdout
 
     def _make_gitops(self) -> None:
-        done = self.hybrid_ci("forge", "init", str(self.gitops))
-        assert done.returncode == 0, done.stderr
+        LocalForge.init(self.gitops)
         seed = self.root / "seed"
         seed.mkdir()
         git(seed, "init", "-q", "-b", "main")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.forges.base import PullRequestState
 from tests.e2e.shop import DEPLOYMENT, KUSTOMIZATION, Shop
 from tests.servers import TlsRegistry
 
@@ -73,7 +74,7 @@ def test_a_newer_release_updates_the_same_pull_request(shop: Shop) -> None:
 
     assert newer["state"] == "updated"
     (only,) = shop.pull_requests()
-    assert only["state"] == "open"
+    assert only.state is PullRequestState.OPEN
     assert newer["images"][0]["digest"] in shop.file(BRANCH, f"{DEV}/kustomization.yaml")
 
 
@@ -100,7 +101,7 @@ def test_a_failing_test_stops_the_release_before_anything_is_pushed(shop: Shop, 
     assert "nothing was pushed" in done.stderr
     with pytest.raises(subprocess.CalledProcessError):
         skopeo_inspect(tls_registry, f"{shop.registry}/acme/api:latest")
-    assert shop.pull_requests() == []
+    assert not shop.pull_requests()
 
 
 def test_a_dry_run_shows_the_exact_diff_and_writes_nothing(shop: Shop) -> None:
@@ -110,7 +111,7 @@ def test_a_dry_run_shows_the_exact_diff_and_writes_nothing(shop: Shop) -> None:
     assert "+          image: " in done.stdout
     assert "sha256:(known after the push)" in done.stdout
     assert "sha256:000" not in done.stdout
-    assert shop.pull_requests() == []
+    assert not shop.pull_requests()
 
 
 def test_pin_hands_off_an_image_that_exists_already(shop: Shop) -> None:
