@@ -34,6 +34,7 @@ from orchestrator.gitops.git_trees import Tree, Wanted, folders_of, replace_file
 
 DEFAULT_PATIENCE = 120.0  # seconds for which one operation is tried again while the remote is ill
 _LONGEST_TRY = 300.0
+_SHORTEST_TRY = 5.0  # a push that ran into the deadline is still read back
 _PROBE = RefName("refs/heads/hybrid-ci-write-check")
 _Result = TypeVar("_Result")
 
@@ -261,7 +262,7 @@ class GitRepository:
 
 
 def _one_try(deadline: Deadline) -> float:
-    return max(1.0, min(_LONGEST_TRY, deadline.remaining))
+    return max(_SHORTEST_TRY, min(_LONGEST_TRY, deadline.remaining))
 
 
 def _raise_if_final(answer: PushAnswer, ref: RefName, url: str) -> None:

@@ -30,7 +30,7 @@ ANY = "any"
 FAULTS = frozenset(
     {
         "reset_before", "503_before", "reset_after", "504_after", "truncate",
-        "redirect", "hang", "drip", "401", "403", "404", "429",
+        "redirect", "hang", "hang_after", "drip", "401", "403", "404", "429",
     }
 )  # fmt: skip
 
@@ -252,6 +252,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._reply(504, {}, b"the gateway gave up")
             case "truncate":
                 self._reply(status, headers, content, cut=len(content) // 2)
+            case "hang_after":
+                self.server.owner.wait_until_stopped(60)
+                self._reset()
             case "drip":
                 self._drip(status, headers, content)
             case _:
