@@ -13,9 +13,10 @@ from enum import StrEnum
 
 from orchestrator.core.image import ImageReference, InvalidReference, PinnedImage
 from orchestrator.core.names import BranchName, CommitId, InvalidName, RepoPath
-from orchestrator.core.release import Release
+from orchestrator.core.release import Release, SourceCommit
 
-_TRAILER = re.compile(r"^Hybrid-CI-(?P<key>[A-Za-z-]+): (?P<value>.*)$")
+_TRAILER = re.compile(r"Hybrid-CI-(?P<key>[A-Za-z-]+): ?(?P<value>.*)")
+_COUNT = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class Action(StrEnum):
@@ -27,10 +28,16 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the source commit stands on its branch: an unauthenticated claim that orders releases."""
+    """Where the source commit stands on its branch: an unauthenticated claim that orders releases.
+
+    Raises InvalidName for a text that is no branch name.
+    """
 
     branch: str
     count: int
+
+    def __post_init__(self) -> None:
+        BranchName(self.branch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +56,6 @@ class Change:
     def of(cls, action: Action, environment: str, release: Release) -> Change:
         """The change that brings a release to an environment."""
         source = release.source
-        position = None
-        if source is not None and source.branch and source.first_parent_count:
-            position = Position(source.branch, source.first_parent_count)
         return cls(
             action,
             environment,
@@ -59,7 +63,7 @@ class Change:
             release.pins,
             release.id,
             source.id if source else None,
-            position,
+            _position(source) if source else None,
         )
 
     @property
@@ -74,6 +78,16 @@ class Change:
         return self.position.count < other.position.count
 
 
+def _position(source: SourceCommit) -> Position | None:
+    """Where the commit stands; None where nobody can say, or what the CI calls its branch is none."""
+    if not source.branch or not source.first_parent_count:
+        return None
+    try:
+        return Position(source.branch, source.first_parent_count)
+    except InvalidName:
+        return None
+
+
 def branch_for(environment: str, scope: str) -> BranchName:
     """The one branch for an environment and a scope: ``hybrid-ci/<encoded environment>/<encoded scope>``."""
     return BranchName(f"hybrid-ci/{encode(environment)}/{encode(scope)}")
@@ -82,8 +96,8 @@ def branch_for(environment: str, scope: str) -> BranchName:
 def encode(name: str) -> str:
     """A name as one part of a ref: reversible, and ``prod`` never clashes with ``prod/eu-1``.
 
-    Everything but lower-case letters, digits, ``-`` and single inner dots becomes ``_xx`` (UTF-8 hex), so that
-    two names never meet on a file system that ignores case, and no part ends in ``.lock``.
+    Everything but lower-case letters, digits and an inner ``-`` becomes ``_xx`` (UTF-8 hex), so that two names
+    never meet on a file system that ignores case, and no part ends in ``.lock``.
     """
     safe = re.sub(r"[^a-z0-9-]", lambda match: "".join(f"_{byte:02x}" for byte in match[0].encode()), name)
     return safe.replace("-", "_2d", 1) if safe.startswith("-") else safe
@@ -125,11 +139,11 @@ class ChangePlan:
 
 
 def trailers(change: Change) -> Iterator[str]:
-    """The lines that carry the intent in a commit message."""
+    """The lines that carry the intent in a commit message. Raises InvalidName for a part that is no single line."""
     yield f"Hybrid-CI-Action: {change.action}"
-    yield f"Hybrid-CI-Environment: {change.environment}"
-    yield f"Hybrid-CI-Scope: {change.scope}"
-    yield f"Hybrid-CI-Release: {change.release}"
+    yield f"Hybrid-CI-Environment: {_one_line(change.environment)}"
+    yield f"Hybrid-CI-Scope: {_one_line(change.scope)}"
+    yield f"Hybrid-CI-Release: {_one_line(change.release)}"
     for image in change.images:
         yield f"Hybrid-CI-Pin: {image}"
     if change.source is not None:
@@ -137,20 +151,33 @@ def trailers(change: Change) -> Iterator[str]:
         yield f"Hybrid-CI-Source: {change.source}{position}"
 
 
+def _one_line(text: str) -> str:
+    """The text, when it can't end its line or begin another. Raises InvalidName."""
+    if text.splitlines() != [text]:
+        raise InvalidName(f"{text!r} can't stand in a commit trailer", hint="it has to be a single line")
+    return text
+
+
 def read_trailers(message: str) -> Change | None:
-    """The change that a commit message carries; None when it carries none, or a damaged one."""
+    """The change that a commit message carries; None when it carries none, or a damaged one.
+
+    Only the last paragraph counts, and never the first: above it everybody may write what they like.
+    """
+    above, _, last = message.replace("\r\n", "\n").rstrip("\n").rpartition("\n\n")
+    if not above.strip():
+        return None
     found: dict[str, list[str]] = {}
-    for line in message.rpartition("\n\n")[2].splitlines():
-        if match := _TRAILER.match(line):
+    for line in last.split("\n"):
+        if match := _TRAILER.fullmatch(line):
             found.setdefault(match["key"], []).append(match["value"])
     try:
-        source, position = _read_source(found.get("Source", [""])[0])
+        source, position = _read_source(found)
         return Change(
-            Action(found["Action"][0]),
-            found["Environment"][0],
-            found["Scope"][0],
+            Action(_only(found["Action"])),
+            _only(found["Environment"]),
+            _only(found["Scope"]),
             tuple(PinnedImage.parse(text) for text in found["Pin"]),
-            found["Release"][0],
+            _only(found["Release"]),
             source,
             position,
         )
@@ -158,9 +185,20 @@ def read_trailers(message: str) -> Change | None:
         return None
 
 
-def _read_source(text: str) -> tuple[CommitId | None, Position | None]:
-    if not text:
+def _only(values: list[str]) -> str:
+    (value,) = values  # ValueError: said twice, it says nothing
+    if not value:
+        raise ValueError("empty")
+    return value
+
+
+def _read_source(found: dict[str, list[str]]) -> tuple[CommitId | None, Position | None]:
+    if "Source" not in found:
         return None, None
-    commit, _, rest = text.partition(" ")
+    commit, space, rest = _only(found["Source"]).partition(" ")
+    if not space:
+        return CommitId(commit), None
     count, _, branch = rest.partition(" ")
-    return CommitId(commit), Position(branch, int(count)) if branch else None
+    if not _COUNT.fullmatch(count):
+        raise ValueError(count)
+    return CommitId(commit), Position(branch, int(count))
