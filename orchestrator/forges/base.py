@@ -101,7 +101,10 @@ class Forge(Protocol):
         """Every pull request from ``head`` into ``base`` of this repository, newest first, whatever its state."""
 
     def open(self, draft: PullRequestDraft) -> PullRequest:
-        """Open one, or give back the open one that head and base already have (never a second one)."""
+        """Open one, or give back the open one that head and base already have (never a second one).
+
+        Raises ConfigurationError when a branch is missing, Refused when the forge's rules say no.
+        """
 
     def update(self, number: int, *, title: str, body: str) -> PullRequest:
         """Replace title and body of an open pull request. Raises NotOpen for another one."""

@@ -306,7 +306,7 @@ class LocalForge:
             raise self._desk.not_mergeable(record, "it is a draft", "it has to be made ready first")
         needed, given = self.required_approvals(), len(record.approvers_of(head))
         if given < needed:
-            reason = f"it needs {needed} approvals of its current head and has {given}"
+            reason = f"approvals of its current head: {given} of {needed}"
             raise self._desk.not_mergeable(record, reason, f"hybrid-ci forge approve {self.path} {record.number}")
         if message is None or not message.strip():
             message = f"Merge pull request #{record.number} from {record.head}\n\n{record.title}"
