@@ -14,10 +14,12 @@ from orchestrator.core.errors import HybridCIError, RemoteError
 from orchestrator.core.image import Digest, InvalidReference
 from orchestrator.images.base import BuildFailed, BuildSpec
 from orchestrator.images.dockerfile import instruction_line
+from orchestrator.images.errors import LoginRefused
 
 _STEP = re.compile(r"(?:Step|STEP) (?P<step>\d+)/(?P<steps>\d+) ?: (?P<text>.*)", re.DOTALL)
 _BUILT = re.compile(r"Successfully built (?P<id>[0-9a-f]{12,64})")
 _EXIT = re.compile(r"returned a non-zero code: (?P<code>\d+)")
+_NO_LOGIN = re.compile(r"^(?!The command ).*(?:unauthorized|authentication required|no basic auth)", re.DOTALL)
 _MAX_LINE = 4 * 1024
 _LAST_LINES = 40
 # The engine's own trouble, as opposed to a Dockerfile that does not build.
@@ -85,7 +87,14 @@ class BuildStream:
                 raise RemoteError("the engine named the built image by something that is no digest") from None
 
     def _failure(self, message: str) -> HybridCIError:
-        if any(trouble in message for trouble in _ENGINE_TROUBLE):
+        if _NO_LOGIN.search(message):
+            return LoginRefused(
+                f"the base image of {self._spec.name} cannot be pulled without a login",
+                where=self._where(),
+                hint="run docker login for its registry, or give its login as HYBRID_CI_REGISTRY_USERNAME_<HOST>",
+                details=[message],
+            )
+        if not _EXIT.search(message) and any(trouble in message for trouble in _ENGINE_TROUBLE):
             return RemoteError(
                 f"the engine could not build {self._spec.name}: {message}",
                 where=self._where(),
@@ -130,6 +139,8 @@ def _hint(message: str) -> str:
         return "free disk space where the engine keeps its images (docker system df, docker image prune)"
     if exit_code := _EXIT.search(message):
         return f"the command of this step ended with {exit_code['code']}; its output is above"
+    if "requires BuildKit" in message or "BuildKit" in message:
+        return "the build goes through the engine's classic builder; write this step without BuildKit's extensions"
     if "COPY failed" in message or "ADD failed" in message:
         return "the file is not in the build context; look at the path, at .dockerignore, and at what is left out"
     if "pull access denied" in message or "unauthorized" in message:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import requests
+import urllib3
 from docker.errors import APIError, NotFound
 
-from orchestrator.core.errors import RemoteError
+from orchestrator.core.errors import ConfigurationError, RemoteError
 from orchestrator.engine.clock import Clock
 from orchestrator.engine.events import Reporter
 from orchestrator.images.base import RunResult, RunSpec
 from orchestrator.images.containers import Container, Containers
-from orchestrator.images.engine_client import EngineClient, engine_errors
+from orchestrator.images.engine_client import EngineClient, engine_errors, is_local
 from orchestrator.images.tail import Tail
 from orchestrator.images.tar_reader import ReadLimits, read_files
 
@@ -62,7 +64,16 @@ class Running:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port on loopback. Raises RemoteError when the port is not published (the container ended)."""
+        """Host and port on loopback. Raises RemoteError when the port is not published (the container ended).
+
+        Raises ConfigurationError for an engine on another machine: its loopback is not ours.
+        """
+        if not is_local(self._host):
+            raise ConfigurationError(
+                "a smoke test cannot reach a container on another machine",
+                where=self._host,
+                hint="use an engine on this machine, or let the test run a command inside the image",
+            )
         with engine_errors(self._host):
             inspected = self._client.inspect_container(self._container.id)
         ports = (inspected.get("NetworkSettings") or {}).get("Ports") or {}
@@ -125,7 +136,9 @@ class _Follower(threading.Thread):
 
     def run(self) -> None:
         # When the engine goes away in the middle, the wait for the container's end says so.
-        with contextlib.suppress(APIError, requests.exceptions.RequestException, OSError, ValueError):
+        with contextlib.suppress(
+            APIError, requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, struct.error
+        ):
             chunks = cast(Iterable[bytes], self._client.logs(self._identity, stream=True, follow=True))
             for chunk in chunks:
                 for line in self._tail.add(chunk):

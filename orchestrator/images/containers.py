@@ -15,10 +15,11 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from docker.errors import APIError, NotFound
-from docker.types import LogConfig
+from docker.types import LogConfig, Ulimit
 
 from orchestrator.engine.clock import Clock
 from orchestrator.images.base import MEBIBYTE, BuiltImage, RunSpec
@@ -56,6 +57,7 @@ def host_settings(spec: RunSpec, network: str | None, *, init: bool = True) -> d
         "restart_policy": {"Name": "no"},
         "log_config": LogConfig(type="json-file", config=_LOG_OPTIONS),
         "shm_size": 64 * MEBIBYTE,
+        "ulimits": [Ulimit(name="core", soft=0, hard=0)],
     }
     if spec.publish is not None:
         settings["port_bindings"] = {spec.publish: ("127.0.0.1",)}
@@ -98,10 +100,10 @@ class Containers:
     def remove(self, container: Container) -> None:
         """End and remove a container with its volumes and its network; what is gone already is fine."""
         if container.id:
-            with contextlib.suppress(NotFound):
+            with _gone_is_fine():
                 self._client.remove_container(container.id, force=True, v=True)
         if container.network is not None:
-            with contextlib.suppress(NotFound):
+            with _gone_is_fine():
                 self._client.remove_network(container.network)
 
     def sweep(self) -> int:
@@ -165,3 +167,15 @@ class Containers:
     def _expired(self, labels: Mapping[str, str] | None) -> bool:
         text = (labels or {}).get(EXPIRES, "")
         return text.isdigit() and datetime.fromtimestamp(int(text[:12]), UTC) < self._clock.now()
+
+
+@contextlib.contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    """What is gone, or is being removed by somebody else at this moment (409), needs no removal."""
+    try:
+        yield
+    except NotFound:
+        return
+    except APIError as error:
+        if error.status_code != HTTPStatus.CONFLICT:
+            raise

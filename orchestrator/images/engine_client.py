@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import docker
 import requests
+import urllib3
 from docker.auth import encode_header
 from docker.errors import APIError, DockerException, StreamParseError
 from docker.tls import TLSConfig
@@ -109,6 +111,12 @@ def from_environment(environment: Mapping[str, str] | None = None) -> EngineClie
     return connect(engine_host(variables, home), tls_config(variables, home))
 
 
+def is_local(host: str) -> bool:
+    """Is the engine on this machine, so that its loopback is ours?"""
+    parts = urlsplit(host)
+    return parts.scheme in ("unix", "http+unix", "npipe") or (parts.hostname or "") in ("localhost", "127.0.0.1", "::1")
+
+
 @contextmanager
 def engine_errors(host: str) -> Iterator[None]:
     """Turn what the SDK raises into errors of our tree; ours pass."""
@@ -118,11 +126,17 @@ def engine_errors(host: str) -> Iterator[None]:
         raise
     except APIError as error:
         raise api_error(error, host) from None
-    except requests.exceptions.Timeout:
+    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
         raise EngineFailed(
             "the container engine did not answer in time", where=host, hint="look at its log, then run again"
         ) from None
-    except (requests.exceptions.RequestException, DockerException, StreamParseError, OSError) as error:
+    except (
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,  # the SDK reads streams past requests
+        DockerException,
+        StreamParseError,
+        OSError,
+    ) as error:
         raise _unreachable(error, host) from None
 
 

@@ -7,8 +7,10 @@ import time
 from dataclasses import dataclass
 
 from orchestrator.images.base import MEBIBYTE
+from orchestrator.images.bounded import within
 
 _MAX_BODY = MEBIBYTE
+_GRACE = 1.0  # seconds for what was read in time to be handed over
 
 
 class NoAnswer(Exception):
@@ -28,16 +30,20 @@ def ask(address: tuple[str, int], path: str, seconds: float) -> Answer:
 
     A port that is published but not served yet accepts and resets, so that counts as no answer too.
     """
-    host, port = address
-    connection = http.client.HTTPConnection(host, port, timeout=max(0.05, seconds))
+    connection = http.client.HTTPConnection(*address, timeout=max(0.05, seconds))
     try:
-        connection.request("GET", path, headers={"Connection": "close", "User-Agent": "hybrid-ci"})
-        with connection.getresponse() as response:
-            return Answer(response.status, _read(response, time.monotonic() + seconds))
+        return within(seconds + _GRACE, lambda: _exchange(connection, path, seconds))
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NoAnswer(str(error) or type(error).__name__) from None
     finally:
         connection.close()
+
+
+def _exchange(connection: http.client.HTTPConnection, path: str, seconds: float) -> Answer:
+    until = time.monotonic() + seconds
+    connection.request("GET", path, headers={"Connection": "close", "User-Agent": "hybrid-ci"})
+    with connection.getresponse() as response:
+        return Answer(response.status, _read(response, until))
 
 
 def _read(response: http.client.HTTPResponse, until: float) -> bytes:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies
@@ -21,6 +23,7 @@ from requests.utils import get_environ_proxies
 from orchestrator.core.errors import ConfigurationError, RemoteError
 from orchestrator.core.secret import Secret
 from orchestrator.engine.clock import Clock, Deadline
+from orchestrator.images.bounded import within
 from orchestrator.images.manifest import RegistryLied
 from orchestrator.images.registry_auth import is_loopback
 
@@ -72,6 +75,7 @@ class RegistryHttp:
         self._session = requests.Session()
         self._session.trust_env = False  # .netrc would add logins; proxies and CA bundle are given per request
         self._session.headers.clear()
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # nothing to remember
         self._session.mount("https://", HTTPAdapter(pool_maxsize=16))
         self._session.mount("http://", HTTPAdapter(pool_maxsize=16))
 
@@ -111,30 +115,14 @@ class RegistryHttp:
     def _once(self, request: Request, deadline: Deadline) -> Answer:
         where = _place(request.url)
         try:
-            with self._session.request(
-                request.method,
-                request.url,
-                headers=_headers(request),
-                data=dict(request.form) if request.form is not None else None,
-                allow_redirects=False,
-                stream=True,
-                timeout=(
-                    min(_CONNECT_SECONDS, max(0.1, deadline.remaining)),
-                    min(_READ_SECONDS, max(0.1, deadline.remaining)),
-                ),
-                verify=self._verify,
-                proxies=_proxies(request.url),
-            ) as response:
-                answer = Answer(
-                    response.status_code,
-                    CaseInsensitiveDict(response.headers),
-                    _read(response, request, deadline, where),
-                )
+            answer = within(deadline.remaining, lambda: self._exchange(request, deadline, where))
         except requests.exceptions.SSLError as error:
             raise _no_trust(error, where) from None
         except requests.exceptions.InvalidURL:
             raise RegistryLied("the registry names an address that is no URL", where=where) from None
-        except (requests.exceptions.RequestException, OSError) as error:
+        except TimeoutError:
+            raise RegistryUnavailable("the registry did not answer in time", where=where) from None
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise RegistryUnavailable(f"the registry does not answer: {_reason(error)}", where=where) from None
         if answer.status in _RETRIED:
             raise RegistryUnavailable(
@@ -143,6 +131,24 @@ class RegistryHttp:
                 wait=_retry_after(answer.headers.get("Retry-After", ""), self._clock.now()),
             )
         return answer
+
+    def _exchange(self, request: Request, deadline: Deadline, where: str) -> Answer:
+        with self._session.request(
+            request.method,
+            request.url,
+            headers=_headers(request),
+            data=dict(request.form) if request.form is not None else None,
+            allow_redirects=False,
+            stream=True,
+            timeout=(
+                min(_CONNECT_SECONDS, max(0.1, deadline.remaining)),
+                min(_READ_SECONDS, max(0.1, deadline.remaining)),
+            ),
+            verify=self._verify,
+            proxies=_proxies(request.url),
+        ) as response:
+            body = _read(response, request, deadline, where)
+            return Answer(response.status_code, CaseInsensitiveDict(response.headers), body)
 
     def _redirected(self, request: Request, answer: Answer) -> Request:
         where = _place(request.url)
