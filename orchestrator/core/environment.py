@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import graphlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -17,6 +18,8 @@ from orchestrator.core.image import Repository
 from orchestrator.core.names import BranchName
 from orchestrator.core.patterns import matches
 
+# A name with a wildcard or a slash in it would turn the paths of an environment into others.
+_APPLICATION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 POLICY_PATH = ".hybrid-ci/environments.yaml"
 
 
@@ -132,6 +135,12 @@ class Policy:
             )
 
     def _rule(self, application: str) -> ApplicationRule | None:
+        if not _APPLICATION.fullmatch(application):
+            raise Refused(
+                f"{application!r} is not an application's name",
+                where=self.origin,
+                hint="use letters, digits, '.', '_' and '-'",
+            )
         if not self.applications:
             return None
         for rule in self.applications:
