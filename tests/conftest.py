@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from scripts import services
@@ -25,6 +26,10 @@ _STATE = ROOT / ".cache" / "test-services"
 # Read before any test runs: the tests themselves see neither.
 _GIVEN_SERVICES = os.environ.get(services.SERVICES_VARIABLE, "")
 _ENGINE_REQUIRED = os.environ.get("HYBRID_CI_REQUIRE_ENGINE", "") not in {"", "0"}
+
+# The same examples on every machine and in every run; looking for new ones is the business of `make proof`.
+hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("deterministic")
 
 # ---------------------------------------------------------------------------------------------- clean environment
 
