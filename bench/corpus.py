@@ -77,7 +77,7 @@ def _edit(case: Case, path: RepoPath, content: bytes) -> bytes:
         return set_image(path, content, ImageReference(image, case["new_tag"], digest), options).after
     found = find_pins(path, content, options).pins
     if case["image_name"]:
-        image = ImageReference.parse(case["image_name"]).repository
+        image = ImageReference.parse(case["image_name"].rpartition("=")[2]).repository
         found = tuple(pin for pin in found if pin.image.repository == image) or found
     elif len(found) > 1:
         found = tuple(pin for pin in found if pin.line == case["expected"][0]["line"])

@@ -11,6 +11,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("orchestrator.cli.check", "Validate configuration offline; every problem at once."),
     "release": ("orchestrator.cli.release", "Build, test, push, prove, and hand off by pull request."),
     "pin": ("orchestrator.cli.pin", "Hand off images that were built elsewhere."),
+    "pins": ("orchestrator.cli.pins", "List every pin in files or folders."),
+    "set-image": ("orchestrator.cli.set_image", "Set images in local files, touching no other byte."),
     "forge": ("orchestrator.cli.forge", "Look into the embedded local forge, and act on it."),
     "schema": ("orchestrator.cli.schema", "Print the JSON Schema of a configuration file or a record."),
 }

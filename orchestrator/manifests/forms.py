@@ -6,7 +6,7 @@ the same form. Every plan is idempotent: what is already so needs no step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.core.image import Digest, ImageReference, InvalidReference, Repository, parse_tag
@@ -17,10 +17,14 @@ from orchestrator.manifests.tree import Mapping, Node, Scalar
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The tag, the digest, or both that a pin shall have."""
+    """The tag, the digest, or both that a pin shall have.
+
+    ``repository`` is taken only where an entry was chosen by its own name and may be renamed.
+    """
 
     tag: str | None
     digest: Digest | None
+    repository: str = field(default="", compare=False)
 
     def suffix(self) -> str:
         """``:tag@digest`` as it follows a repository."""
@@ -263,12 +267,24 @@ class KustomizeEntry:
 
     def after(self, wanted: Wanted) -> str:
         """The entry as it reads then."""
-        if self._digest_only and wanted.digest:
-            return f"{self.shown}@{wanted.digest}"
-        return self.shown + wanted.suffix()
+        name = wanted.repository if self._renamed(wanted) else self.shown
+        return f"{name}@{wanted.digest}" if self._digest_only and wanted.digest else name + wanted.suffix()
 
     def plan(self, text: str, wanted: Wanted) -> list[Step]:
         """Write, insert or take out ``newTag`` and ``digest`` so that the entry means exactly what is wanted."""
+        return self._rename(text, wanted) + self._plan_version(text, wanted)
+
+    def _renamed(self, wanted: Wanted) -> bool:
+        return bool(wanted.repository) and wanted.repository != str(self.image.repository)
+
+    def _rename(self, text: str, wanted: Wanted) -> list[Step]:
+        if not self._renamed(wanted):
+            return []
+        if self.new_name is not None:
+            return write(text, self.new_name, wanted.repository)
+        return [insert(text, self.node, self._key(self.name), "newName", wanted.repository)]
+
+    def _plan_version(self, text: str, wanted: Wanted) -> list[Step]:
         if self._digest_in_tag and self.new_tag is not None:
             return write(text, self.new_tag, wanted.tag_text())
         if self._digest_only and self.digest is not None:

@@ -75,7 +75,9 @@ def set_images(
     """The same for several images at once: all of them, or an error."""
     wanted = _wanted(images)
     unchanged = Edit(path, content, content)
-    if not (options.targets or options.places) and not may_hold(content, wanted):
+    if options.names and len(wanted) != 1:
+        raise ConfigurationError("named entries are set to one image at a time")
+    if not (options.targets or options.places or options.names) and not may_hold(content, wanted):
         return unchanged
     try:
         scan, references = read(path, content, options)
@@ -85,19 +87,26 @@ def set_images(
         if options.targets or options.places or mentions(content, wanted):
             raise _broken(path, content, error) from None
         return unchanged
-    chosen = [r for r in references if r.form.image.repository in wanted and (options.add_tag or _is_tagged(r))]
+    chosen = [r for r in references if _is_chosen(r, wanted, options)]
     return _edit(scan, content, references, chosen, wanted)
 
 
 def _wanted(images: Sequence[ImageReference | PinnedImage]) -> dict[Repository, Wanted]:
     wanted: dict[Repository, Wanted] = {}
     for image in images:
-        this = Wanted(image.tag, image.digest)
+        this = Wanted(image.tag, image.digest, str(image.repository))
         if this.tag is None and this.digest is None:
             raise ConfigurationError(f"{image} has neither a tag nor a digest", hint="write repository:tag@sha256:…")
         if wanted.setdefault(image.repository, this) != this:
             raise ConfigurationError(f"two different versions of {image.repository} are asked for")
     return wanted
+
+
+def _is_chosen(reference: Reference, wanted: dict[Repository, Wanted], options: ScanOptions) -> bool:
+    """The pin is one of a wanted image; or an entry that was named, which may be renamed."""
+    if options.names:
+        return True
+    return reference.form.image.repository in wanted and (options.add_tag or _is_tagged(reference))
 
 
 def _is_tagged(reference: Reference) -> bool:
@@ -126,14 +135,14 @@ def _edit(
                 where=f"{scan.path}:{document.line(reference.doubled.start)}",
                 hint="remove one of the two; readers of YAML differ in which one they take",
             )
-        target = wanted[reference.form.image.repository]
+        target = wanted.get(reference.form.image.repository) or next(iter(wanted.values()))
         try:
             planned = reference.form.plan(document.text, target)
             after = reference.form.after(target)
         except CannotSpell as error:
             raise _refused(pin, str(error)) from None
         if planned:
-            _refuse_shared(scan, pin, planned, references, wanted)
+            _refuse_shared(scan, pin, planned, references, wanted, target)
             steps += planned
             changes.append(PinChange(pin, after, tuple(_followers(scan, planned))))
     if not steps:
@@ -191,7 +200,12 @@ def refused_at(where: str, at: str, reason: str) -> Refused:
 
 
 def _refuse_shared(
-    scan: Scan, pin: Pin, planned: list[Step], references: list[Reference], wanted: dict[Repository, Wanted]
+    scan: Scan,
+    pin: Pin,
+    planned: list[Step],
+    references: list[Reference],
+    wanted: dict[Repository, Wanted],
+    target: Wanted,
 ) -> None:
     """A scalar that an alias shares with another image must not be changed for one of the two alone."""
     writes = [step for step in planned if isinstance(step, Write)]
@@ -199,7 +213,7 @@ def _refuse_shared(
         repository = other.form.image.repository
         if repository == pin.image.repository or not any(_reads(other.form, write) for write in writes):
             continue
-        if wanted.get(repository) == wanted[pin.image.repository]:
+        if wanted.get(repository) == target:
             continue
         raise _refused(pin, f"by an alias the same value is that of {repository}, {place_of(scan, other.form)}")
 

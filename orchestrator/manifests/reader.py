@@ -13,7 +13,7 @@ from orchestrator.manifests.embedded import Embedded
 from orchestrator.manifests.formats.common import Scan, dispatch
 from orchestrator.manifests.formats.registry import FORMATS
 from orchestrator.manifests.formats.targets import configured
-from orchestrator.manifests.forms import Configured, Form, Whole
+from orchestrator.manifests.forms import Configured, Form, KustomizeEntry, Whole
 from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.places import container_name, find_place, key_above, on_the_way, place
 from orchestrator.manifests.tree import Mapping, Node, Scalar, duplicate_key
@@ -104,6 +104,8 @@ def _line_of(node: Node) -> Iterator[Node]:
 def _wanted(scan: Scan, form: Form) -> bool:
     """Inside the containers and places that the options name."""
     options = scan.options
+    if options.names and not isinstance(form, KustomizeEntry):
+        return False
     if options.containers and container_of(form) not in options.containers:
         return False
     if not options.places:

@@ -25,6 +25,7 @@ class ValueEdit:
     line: int
     place: str
     was: str
+    value: str
 
     @property
     def changed(self) -> bool:
@@ -57,7 +58,9 @@ def set_value(path: RepoPath, content: bytes, at: str, value: str, options: Scan
     except CannotSpell as error:
         raise refused_at(where, at, str(error)) from None
     after = proven(path, document, options, steps) if steps else content
-    return ValueEdit(path, content, after, document.line(node.start), place(document.roots, nodes[0]), node.value)
+    return ValueEdit(
+        path, content, after, document.line(node.start), place(document.roots, nodes[0]), node.value, value
+    )
 
 
 def _doubled(node: Scalar) -> str | None:

@@ -1,0 +1,70 @@
+"""``hybrid-ci set-image``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.app import OutputFormat, command_app
+
+app = command_app()
+
+
+@app.command(
+    epilog="Examples: hybrid-ci set-image ghcr.io/acme/api:1.4.2@sha256:… overlays/prod"
+    " | hybrid-ci set-image app=ghcr.io/acme/api:1.4.2 . --dry-run"
+    " | hybrid-ci set-image --set spec.chart.spec.version=1.4.2 release.yaml"
+)
+def set_image(
+    arguments: Annotated[
+        list[str], typer.Argument(metavar="[REF...] PATH...", help="References, then files and folders.")
+    ],
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PLACE=VALUE", help="Set any other value (repeatable).")
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option("--at", metavar="PLACE", help="Only here; also inside texts (repeatable).")
+    ] = None,
+    container: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only containers of this name (repeatable).")
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="FILE:PLACE=IMAGE", help="A place whose image is named elsewhere."),
+    ] = None,
+    in_arguments: Annotated[bool, typer.Option("--arguments", help="Also args, command and env.")] = False,
+    embedded: Annotated[bool, typer.Option("--embedded", help="Also YAML inside block texts.")] = False,
+    tagged_only: Annotated[
+        bool, typer.Option("--tagged-only", help="Leave references without a tag as they are.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print the diff.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when something would change.")] = False,
+    prove: Annotated[
+        str | None, typer.Option(metavar="render", help="Also compare what kustomize renders, before writing.")
+    ] = None,
+    output: Annotated[OutputFormat, typer.Option(help="The result as table, json or markdown.")] = OutputFormat.TABLE,
+) -> None:
+    """Set images in local files, touching no other byte; no Git, no forge, no configuration.
+
+    NAME=REF edits only kustomize entries of that name, as 'kustomize edit set image' does.
+    """
+    from orchestrator.cli.pin_tables import print_edits
+    from orchestrator.manifests.options import ScanOptions
+    from pipelines.local_arguments import parse_target, split_arguments
+    from pipelines.local_pins import Request, set_images_in
+
+    asked = split_arguments(arguments, values or (), prove)
+    options = ScanOptions(
+        targets=tuple(parse_target(text) for text in targets or ()),
+        places=tuple(at or ()),
+        containers=tuple(container or ()),
+        arguments=in_arguments,
+        embedded=embedded,
+        add_tag=not tagged_only,
+    )
+    request = Request(asked.paths, asked.images, asked.names, asked.values, options, prove is not None)
+    result = set_images_in(request, write=not (dry_run or check))
+    print_edits(result, output, written=not (dry_run or check), diff=dry_run)
+    if check and result.changed:
+        raise typer.Exit(1)
