@@ -1,8 +1,8 @@
 """Reads the application repository: which commit a release is built from. Never writes, never runs its code.
 
-The checkout belongs to a user and its ``.git/config`` may be anybody's. GitPython reads refs and
-configuration as files; its object access would start an unhardened git, so whatever needs an object goes through
-the hardened invocation.
+The checkout belongs to a user and its ``.git/config`` may be anybody's. GitPython finds the repository, without a
+process; its object access would start an unhardened git, and its refs follow ``GIT_COMMON_DIR`` of the environment,
+so every question goes through the hardened invocation.
 """
 
 from __future__ import annotations
@@ -10,17 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.names import CommitId, InvalidName
 from orchestrator.core.release import SourceCommit
 from orchestrator.engine.process import Limits
-from orchestrator.git.command import Git, GitFailed
-
-if TYPE_CHECKING:
-    import git as gitpython
+from orchestrator.git.command import Git, GitFailed, require_version
 
 _STATUS_LIMITS = Limits(seconds=120, output=1024 * 1024)
 _COUNT_LIMITS = Limits(seconds=10)
@@ -30,15 +26,13 @@ _NO_REPOSITORY_HINT = "run hybrid-ci in a checkout of the application's reposito
 def read_source(path: Path) -> SourceCommit:
     """The commit that is checked out at ``path`` or above it.
 
-    ``dirty`` counts untracked files too, since they can be part of a build context; the content of submodules
-    does not count. Raises ConfigurationError when there is no repository, no commit, or one we can't read.
+    ``dirty`` is a change to a tracked file, as ``git describe --dirty`` has it; the content of submodules does not
+    count. Raises ConfigurationError when there is no repository, no commit, or one we can't read.
     """
+    require_version()  # GitPython looks for git while it is imported, and fails in its own words
     work_tree = _find_work_tree(path)
-    with _opened(work_tree) as repository:
-        commit, branch = _head(repository, work_tree)
-        remote = _remote(repository)
-        shallow = (Path(repository.common_dir) / "shallow").exists()
-        git = Git(Path(repository.git_dir), work_tree=work_tree, where=str(work_tree))
+    git = Git(_git_dir(work_tree), work_tree=work_tree, where=str(work_tree))
+    commit, branch, shallow = _head(git)
     authored, subject = _author_date_and_subject(git, commit)
     return SourceCommit(
         id=commit,
@@ -46,7 +40,7 @@ def read_source(path: Path) -> SourceCommit:
         tags=_tags(git, commit),
         authored=authored,
         subject=subject,
-        remote=remote,
+        remote=_remote(git),
         dirty=_is_dirty(git),
         first_parent_count=None if shallow else _first_parent_count(git, commit),
     )
@@ -75,32 +69,36 @@ def _find_work_tree(path: Path) -> Path:
     raise ConfigurationError("there is no git repository here", where=str(path), hint=_NO_REPOSITORY_HINT)
 
 
-def _opened(work_tree: Path) -> gitpython.Repo:
+def _git_dir(work_tree: Path) -> Path:
+    """Where the checkout keeps its repository: not always ``.git``, since linked worktrees and submodules differ."""
     import git as gitpython  # 85 ms: only commands that look at a checkout pay for it
 
     try:
-        return gitpython.Repo(work_tree, expand_vars=False)
+        with gitpython.Repo(work_tree, expand_vars=False) as repository:
+            return Path(repository.git_dir)
     except (gitpython.InvalidGitRepositoryError, gitpython.NoSuchPathError) as error:
         raise ConfigurationError(
             "this is not a git repository that can be read", where=str(work_tree), hint=_NO_REPOSITORY_HINT
         ) from error
 
 
-def _head(repository: gitpython.Repo, work_tree: Path) -> tuple[CommitId, str | None]:
-    """The commit of HEAD and its branch, read from the ref files."""
-    from git.refs import HEAD
-
+def _head(git: Git) -> tuple[CommitId, str | None, bool]:
+    """The commit of HEAD, its branch, and whether the history is cut."""
+    argv = ["rev-parse", "--is-shallow-repository", "HEAD", "--symbolic-full-name", "HEAD"]
+    completed = git.run(argv, check=False)
+    lines = completed.stdout.decode("utf-8", "surrogateescape").splitlines()
     try:
-        commit = CommitId(HEAD.dereference_recursive(repository, "HEAD"))
-        branch = None if repository.head.is_detached else repository.head.reference.path.removeprefix("refs/heads/")
-    except (ValueError, OSError, InvalidName) as error:
+        shallow, identity, name = lines
+        commit = CommitId(identity)
+    except (ValueError, InvalidName) as error:
         raise ConfigurationError(
             "the checked-out commit can't be read",
-            where=str(work_tree),
-            hint="the repository needs at least one commit, and object format sha1",
-            details=[str(error)],
+            where=git.where,
+            hint="the repository needs at least one commit",
+            details=completed.error_text.splitlines()[:5],
         ) from error
-    return commit, branch
+    prefix = "refs/heads/"
+    return commit, name.removeprefix(prefix) if name.startswith(prefix) else None, shallow == "true"
 
 
 def _author_date_and_subject(git: Git, commit: CommitId) -> tuple[datetime, str]:
@@ -119,7 +117,7 @@ def _tags(git: Git, commit: CommitId) -> tuple[str, ...]:
 def _is_dirty(git: Git) -> bool:
     """Filters of the repository's own configuration are switched off: a clean filter is a command."""
     quiet = git.with_configuration(*_disabled_filters(git))
-    argv = ["status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=dirty", "--no-renames"]
+    argv = ["status", "--porcelain", "-z", "--untracked-files=no", "--ignore-submodules=dirty", "--no-renames"]
     completed = quiet.run(argv, check=False, limits=_STATUS_LIMITS)
     if completed.returncode != 0 and not completed.timed_out:
         raise GitFailed("status", completed, where=git.where)
@@ -141,9 +139,8 @@ def _first_parent_count(git: Git, commit: CommitId) -> int | None:
     return int(completed.stdout) if completed.ok else None
 
 
-def _remote(repository: gitpython.Repo) -> str | None:
-    """``origin``'s URL from the repository's own configuration (a URL rewritten by ``insteadOf`` is not asked for)."""
-    with repository.config_reader("repository") as config:
-        section = 'remote "origin"'
-        url = config.get(section, "url", fallback="") if config.has_section(section) else ""
-    return without_credentials(str(url)) if url else None
+def _remote(git: Git) -> str | None:
+    """``origin``'s URL as the repository's own configuration has it."""
+    completed = git.run(["config", "--get", "remote.origin.url"], check=False)
+    url = completed.stdout.decode("utf-8", "replace").strip()
+    return without_credentials(url) if url else None
