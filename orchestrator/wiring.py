@@ -26,6 +26,9 @@ from orchestrator.images.credentials import RegistryCredentials
 from orchestrator.reports.console import make_reporter
 from pipelines.ports import Job, Ports, Surroundings
 
+_PATIENCE_SECONDS = 60.0  # longer than a restart of a server takes, shorter than a person's
+_LONGEST_PATIENCE_SECONDS = 3600.0
+
 
 class Settings(Protocol):
     """The global options of the command line."""
@@ -78,9 +81,13 @@ def _ports(settings: Settings, application: LoadedApplication, identity: Identit
     url = remote_url(gitops.repository, application.directory)
     logins = _registry_credentials(application, os.environ)
     engine = stack.enter_context(closing(DockerEngine(from_environment, logins, clock=clock, redact=redactor)))
-    registry = stack.enter_context(closing(HttpRegistry(logins, clock=clock, ca_bundle=_ca_bundle(os.environ))))
+    patience = _patience(os.environ)
+    registry = stack.enter_context(
+        closing(HttpRegistry(logins, clock=clock, ca_bundle=_ca_bundle(os.environ), seconds=patience))
+    )
+    git_logins = _git_credentials(os.environ)
     repository = stack.enter_context(
-        closing(GitRepository(url, credentials=_git_credentials(os.environ), identity=identity, clock=clock))
+        closing(GitRepository(url, credentials=git_logins, identity=identity, clock=clock, patience=patience))
     )
     forge = _forge(gitops.forge, url, application.directory, identity)
     reporter = make_reporter(settings.log_format, quiet=settings.quiet, verbose=settings.verbose)
@@ -127,6 +134,22 @@ def _registry_credentials(application: LoadedApplication, environment: Mapping[s
     own = {Repository.parse(image.repository).registry for image in application.config.images.values()}
     home = Path(environment.get("HOME", "/"))
     return RegistryCredentials(environment, home, own, on_secret=redactor.add)
+
+
+def _patience(environment: Mapping[str, str]) -> float:
+    """Seconds for which a failing remote is asked again: ``HYBRID_CI_PATIENCE``."""
+    text = environment.get("HYBRID_CI_PATIENCE") or str(_PATIENCE_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_PATIENCE_SECONDS:
+        raise ConfigurationError(
+            f"{text!r} is not a number of seconds",
+            where="$HYBRID_CI_PATIENCE",
+            hint="such as HYBRID_CI_PATIENCE=60",
+        )
+    return seconds
 
 
 def _ca_bundle(environment: Mapping[str, str]) -> Path | None:
