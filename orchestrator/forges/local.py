@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from orchestrator.core.errors import ConfigurationError, Refused
-from orchestrator.core.names import BranchName, CommitId, RefName
+from orchestrator.core.names import BranchName, CommitId, InvalidName, RefName
 from orchestrator.engine.clock import Clock, SystemClock
 from orchestrator.engine.retry import Jitter
 from orchestrator.forges.base import CommitStatus, PullRequest, PullRequestDraft, PullRequestState
@@ -121,21 +121,47 @@ class LocalForge:
         """As the port says."""
         return self._desk.view(self._desk.get(number).record)
 
+    def current_head(self, number: int) -> CommitId:
+        """The head that a reviewer sees now. Raises ConfigurationError when its branch is gone, and as ``show``."""
+        pull_request = self.show(number)
+        if pull_request.head_commit is None:
+            raise ConfigurationError(
+                f"the branch {pull_request.head.value!r} of pull request #{number} is gone",
+                where=pull_request.url,
+                hint="push it again, or close the pull request",
+            )
+        return pull_request.head_commit
+
+    def find_commit(self, text: str) -> CommitId:
+        """What a person means: a full commit id, ``#7`` for a pull request's merge (or head), or a branch.
+
+        Raises ConfigurationError when there is no such branch or pull request.
+        """
+        if text.startswith("#") and text[1:].isascii() and text[1:].isdigit():
+            return self.show(int(text[1:])).merge_commit or self.current_head(int(text[1:]))
+        try:
+            return CommitId(text)
+        except InvalidName:
+            branch = BranchName(text)
+        self._desk.check_exists()
+        return self._desk.commit_of(self._store.read(branch.ref).get(branch.ref), branch)
+
     def record(self, number: int) -> PullRecord:
         """Everything that is stored about a pull request, comments included. Raises as ``show``."""
         return self._desk.get(number).record
 
-    def diff(self, number: int) -> str:
+    def diff(self, number: int) -> str | None:
         """What the pull request changes (or changed, once merged) against its base, as a unified diff.
 
-        Raises ConfigurationError when there is no such pull request, or a branch is gone.
+        None when it can't be told any more, because a branch is gone. Raises as ``show``.
         """
         record = self._desk.get(number).record
         if record.head_commit is not None and record.merge_commit is not None:
             return self._merger.diff(self._merger.first_parent(record.merge_commit), record.head_commit)
         refs = self._store.read(record.head.ref, record.base.ref)
-        head = record.head_commit or self._desk.commit_of(refs.get(record.head.ref), record.head)
-        return self._merger.diff(self._desk.commit_of(refs.get(record.base.ref), record.base), head)
+        head, base = (refs[name.ref].commit if name.ref in refs else None for name in record.pair)
+        head = record.head_commit or head
+        return self._merger.diff(base, head) if base and head else None
 
     # --- reviewing and merging -----------------------------------------------------------------------------------
 

@@ -54,9 +54,10 @@ class Merger:
         )
 
     def diff(self, base: CommitId, head: CommitId) -> str:
-        """What ``head`` changes since it left ``base``, as a unified diff. Raises GitFailed."""
-        argv = ["diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--full-index"]
-        answer = self._git.run([*argv, "--end-of-options", f"{base}...{head}"])
+        """What ``head`` changes since it left ``base``, as a unified diff; all of it when they never met."""
+        found = self._git.run(["merge-base", base.value, head.value], check=False).stdout.decode("ascii").split()
+        argv = ["diff-tree", "-r", "-p", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames"]
+        answer = self._git.run([*argv, found[0] if found else base.value, head.value])
         return answer.stdout.decode("utf-8", "backslashreplace")
 
     def first_parent(self, merge: CommitId) -> CommitId:
