@@ -11,13 +11,15 @@ from urllib.parse import quote, quote_plus
 
 MASK = "***"
 _SHORTEST = 8  # a shorter value would mask ordinary words
+_ESCAPE = re.compile("%[0-9A-F]{2}")
 
 # Credentials whose shape is public knowledge are masked even when nobody told us about them.
 _WELL_KNOWN = re.compile(
     r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl(?:pat|cbt|dt|rt)-[A-Za-z0-9_.-]{16,}"
-    r"|dckr_pat_[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|xox[abprs]-[A-Za-z0-9-]{10,}"
+    r"|dckr_pat_[A-Za-z0-9_-]{16,}|A[KS]IA[0-9A-Z]{16}|xox[abprs]-[A-Za-z0-9-]{10,}"
     r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    # To its end; a key without one, to where the text ends or (in JSON) the string that holds it.
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^\"]*?-----END [A-Z ]*PRIVATE KEY-----|[^\"]*)"
 )
 
 
@@ -52,9 +54,16 @@ class Secret:
 
 def spellings(value: str) -> frozenset[str]:
     """The forms in which a secret shows up in logs: raw, JSON- and URL-escaped, hex, and base64 at any offset."""
-    forms = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], value.encode().hex()}
-    forms.update(_base64_cores(value.encode()))
+    raw = value.encode("utf-8", "surrogateescape")  # an environment variable may hold any bytes
+    forms = {value, raw.hex(), raw.hex().upper(), *_url_escaped(raw), *_base64_cores(raw)}
+    forms |= {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
     return frozenset(form for form in forms if len(form) >= _SHORTEST)
+
+
+def _url_escaped(raw: bytes) -> Iterable[str]:
+    for escaped in (quote(raw, safe=""), quote(raw), quote_plus(raw)):
+        yield escaped
+        yield _ESCAPE.sub(lambda match: match[0].lower(), escaped)
 
 
 def _base64_cores(raw: bytes) -> Iterable[str]:
@@ -88,4 +97,4 @@ class Redactor:
     def __call__(self, text: str) -> str:
         if self._pattern is not None:
             text = self._pattern.sub(MASK, text)
-        return _WELL_KNOWN.sub(MASK, text)
+        return _WELL_KNOWN.sub(lambda match: MASK + "\n" * match[0].endswith("\n"), text)
