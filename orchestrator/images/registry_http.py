@@ -159,8 +159,8 @@ class RegistryHttp:
                 where=where,
                 hint="use the registry's real address in the image's repository",
             )
-        target = urljoin(request.url, location)
         try:
+            target = urljoin(request.url, location)
             parts = urlsplit(target)
             host = parts.hostname or ""
             local = is_loopback(host) if host else False
