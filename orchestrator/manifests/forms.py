@@ -131,8 +131,8 @@ class Whole:
         return name_of(self.text) + wanted.suffix()
 
     def plan(self, text: str, wanted: Wanted) -> list[Step]:
-        """Replace the reference within the scalar."""
-        return replace(text, self.main, self.start, self.end, self.after(wanted))
+        """Replace what follows the name, which keeps its spelling, escapes included."""
+        return replace(text, self.main, self.start + len(name_of(self.text)), self.end, wanted.suffix())
 
 
 @dataclass(frozen=True, slots=True)

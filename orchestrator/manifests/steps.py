@@ -21,6 +21,7 @@ from orchestrator.manifests.scalars import (
 )
 from orchestrator.manifests.tree import Mapping, Node, Scalar
 
+_COLON = re.compile(r"[ \t]*:")
 _SEPARATOR = re.compile(r"\s*,\s*")
 
 
@@ -127,12 +128,20 @@ def _whole_plain(text: str, node: Scalar, new: str, typed: bool) -> Splice:
     spelled = new if typed or plain_is_safe(new) else double_quoted(new)
     start = content_start(text, node)
     if node.value == "" and start == node.end:
-        if node.start == node.end and (node.start == 0 or text[node.start - 1] not in ":-"):
-            raise CannotSpell("there is no value to replace")
-        return Splice(node.end, node.end, " " + spelled)
+        at = node.end if node.start < node.end else _behind_colon(text, node)
+        return Splice(at, at, " " + spelled)
     if "\n" in text[start : node.end]:
         raise CannotSpell("it is a plain scalar over several lines")
     return Splice(start, node.end, spelled)
+
+
+def _behind_colon(text: str, node: Scalar) -> int:
+    """Where an empty value would stand: the parser's mark of it may lie behind blanks, comments and line ends."""
+    key = node.parent.key_of(node) if isinstance(node.parent, Mapping) else None
+    colon = _COLON.match(text, key.end) if key is not None else None
+    if colon is None:
+        raise CannotSpell("there is no value to replace")
+    return colon.end()
 
 
 def insert(text: str, mapping: Mapping, after: Scalar, key: str, value: str) -> Insert:

@@ -42,6 +42,9 @@ _CAMEL = re.compile(
 )
 
 
+_STRING_TAGS = frozenset({"!", "tag:yaml.org,2002:str"})
+
+
 class Found(NamedTuple):
     """A reference that a format found; ``label`` overrides the format's name."""
 
@@ -130,10 +133,16 @@ def walk_mappings(root: Node, skip: Callable[[Mapping, Scalar], bool]) -> Iterat
             yield node
             for key, value in reversed(node.pairs):
                 kind = type(value)
-                if (kind is Mapping or kind is Sequence) and not (type(key) is Scalar and skip(node, key)):
+                if (kind is Mapping or kind is Sequence) and not (
+                    type(key) is Scalar and (key.value in _DESCRIPTIONS or skip(node, key))
+                ):
                     stack.append(value)
         elif type(node) is Sequence:
             stack.extend(item for item in reversed(node.items) if type(item) is Mapping or type(item) is Sequence)
+
+
+# What describes or selects, and never runs an image, whatever its keys are called.
+_DESCRIPTIONS = frozenset({"labels", "annotations", "matchLabels", "nodeSelector", "commonLabels", "commonAnnotations"})
 
 
 def skip_nothing(_mapping: Mapping, _key: Scalar) -> bool:
@@ -206,6 +215,9 @@ def _name_is_repository(mapping: Mapping, prefix: str, parts: dict[str, Scalar])
 
 def whole(scan: Scan, node: Node, value: Scalar, *, strict: bool = False) -> Iterator[Found]:
     """A scalar that is a reference as a whole."""
+    if value.tag is not None and value.tag not in _STRING_TAGS:
+        scan.problem(value, f"the tag {value.tag} gives the value a meaning of its own", value.value)
+        return
     text = value.value.strip() if value.style in ("|", ">") else value.value
     if TEMPLATE.search(text):
         scan.problem(value, FILLED_IN_LATER, text)
@@ -221,6 +233,10 @@ def split(scan: Scan, mapping: Mapping, parts: dict[str, Scalar], name: Scalar, 
     """A reference whose parts stand under separate keys."""
     tag, digest = parts.get("tag"), parts.get("digest") or parts.get("sha")
     values = [part.value for part in (parts.get("registry"), name, tag, digest) if part is not None]
+    for part in (name, tag, digest):
+        if part is not None and part.tag is not None and part.tag not in _STRING_TAGS:
+            scan.problem(part, f"the tag {part.tag} gives the value a meaning of its own", ":".join(values))
+            return
     if any(TEMPLATE.search(value) for value in values):
         scan.problem(tag or name, FILLED_IN_LATER, ":".join(values))
         return
