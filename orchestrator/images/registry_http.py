@@ -64,6 +64,17 @@ class Answer:
     body: bytes = b""
 
 
+class _Session(requests.Session):
+    """A session that never looks at a redirect.
+
+    Even when told not to follow one, requests parses its address and reads its whole body, whatever its size.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: there is no redirect."""
+        return None
+
+
 class RegistryHttp:
     """Sends requests to registries. ``verify`` is the CA bundle, or True for the machine's own."""
 
@@ -72,7 +83,7 @@ class RegistryHttp:
         self._verify = verify
         self._schemes: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = False  # .netrc would add logins; proxies and CA bundle are given per request
         self._session.headers.clear()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # nothing to remember

@@ -358,6 +358,14 @@ def test_a_redirect_in_circles_ends(server: ScriptedRegistry, client: Clients, r
     assert len([path for path in server.paths if "blobs" in path]) < 10
 
 
+def test_the_body_of_a_redirect_is_capped_too(
+    server: ScriptedRegistry, client: Clients, repository: Repository
+) -> None:
+    server.on("GET", "/v2/.*", Reply(307, repeat(b"x" * 65536), {"Location": "/v2/elsewhere"}))
+    with pytest.raises(RegistryLied, match="larger"):
+        client().config(repository, Digest.of(CONFIG))
+
+
 def test_a_tag_is_not_resolved_elsewhere(
     server: ScriptedRegistry, elsewhere: ScriptedRegistry, client: Clients, repository: Repository
 ) -> None:
