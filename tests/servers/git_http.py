@@ -7,11 +7,13 @@ script and is used up, so a test says exactly which request fails how.
 from __future__ import annotations
 
 import base64
+import json
 import os
 import random
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,13 +21,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 RECEIVE = "receive-pack"  # the POST that carries a push
 UPLOAD = "upload-pack"  # the POST that carries a fetch, or a listing by protocol v2
 RECEIVE_REFS = "refs of receive-pack"  # the GET that a push begins with
+_CHUNK = 64 * 1024
 UPLOAD_REFS = "refs of upload-pack"  # the GET that a fetch or a listing begins with
 ANY = "any"
+COUNTS_PATH = "/_counts"  # answered by the server itself
 
 FAULTS = frozenset(
     {
@@ -125,6 +129,18 @@ class GitHTTPServer:
         self._server.server_close()
         self._thread.join(timeout=10)
 
+    def take_counts(self) -> bytes:
+        """Requests, connections and bytes since the last time, as JSON: for a benchmark in another process."""
+        counts = {
+            "requests": len(self.requests),
+            "connections": self.connections - 1,  # without the one that asks
+            "sent": self.bytes_sent,
+            "received": self.bytes_received,
+        }
+        self.requests.clear()
+        self.connections = 0
+        return json.dumps(counts).encode()
+
     def take_fault(self, kind: str) -> str | None:
         """The fault that this request shall have."""
         with self._lock:
@@ -181,7 +197,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
     def do_GET(self) -> None:
-        self._serve(b"")
+        if self.path == COUNTS_PATH:
+            return self._reply(200, {"Content-Type": "application/json"}, self.server.owner.take_counts())
+        return self._serve(b"")
 
     def do_POST(self) -> None:
         self._serve(self._body())
@@ -211,6 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if owner.login and self.headers.get("Authorization") != _basic(*owner.login):
             return self._reply(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"login needed")
+        if request.fault is None:
+            return self._stream(request, body)
         status, headers, content = self._backend(body)
         request.bytes_out = len(content)
         self._answer(request, status, headers, content)
@@ -294,7 +314,43 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             super().finish()
 
+    def _stream(self, request: Request, body: bytes) -> None:
+        """The answer as it comes, in chunks: nothing of a big repository is held here."""
+        with subprocess.Popen(
+            ["git", "http-backend"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._environment(body),
+        ) as backend:
+            assert backend.stdin and backend.stdout
+            writer = threading.Thread(target=_write_all, args=(backend.stdin, body), daemon=True)
+            writer.start()
+            head = iter(backend.stdout.readline, b"\r\n")
+            headers = dict(line.decode("latin-1").strip().split(": ", 1) for line in head if b": " in line)
+            status = int(headers.pop("Status", "200 OK").split()[0])
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            while chunk := backend.stdout.read1(_CHUNK):
+                request.bytes_out += len(chunk)
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                self.wfile.flush()
+            self.wfile.write(b"0\r\n\r\n")
+            self.wfile.flush()
+            writer.join()
+
     def _backend(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        environment = self._environment(body)
+        done = subprocess.run(["git", "http-backend"], input=body, capture_output=True, env=environment, check=False)
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n") if ": " in line)
+        status = int(headers.pop("Status", "200 OK").split()[0])
+        return status, headers, content
+
+    def _environment(self, body: bytes) -> dict[str, str]:
         owner = self.server.owner
         path, _, query = self.path.partition("?")
         environment = {
@@ -315,11 +371,12 @@ class _Handler(BaseHTTPRequestHandler):
             environment["HTTP_CONTENT_ENCODING"] = encoding
         if owner.protocol_v2 and (version := self.headers.get("Git-Protocol")):
             environment["GIT_PROTOCOL"] = environment["HTTP_GIT_PROTOCOL"] = version
-        done = subprocess.run(["git", "http-backend"], input=body, capture_output=True, env=environment, check=False)
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n") if ": " in line)
-        status = int(headers.pop("Status", "200 OK").split()[0])
-        return status, headers, content
+        return environment
+
+
+def _write_all(pipe: IO[bytes], body: bytes) -> None:
+    with suppress(OSError), pipe:
+        pipe.write(body)
 
 
 def _basic(user: str, password: str) -> str:
@@ -426,3 +483,15 @@ def _quoted(path: bytes) -> bytes:
         b"\\%03o" % byte if byte < 0x20 or byte > 0x7E or byte in b'"\\' else bytes([byte]) for byte in path
     )
     return b'"' + escaped + b'"'
+
+
+def main() -> None:
+    """Serve a folder until stdin closes; prints the port. For benchmarks, which count in a process of their own."""
+    root, delay = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+    with serving(root, delay=delay) as server:
+        print(server.port, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
