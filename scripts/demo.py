@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import re
 import shlex
@@ -31,16 +30,25 @@ from scripts.machine import packages
 from scripts.machine.errors import MachineError
 
 ROOT = Path(__file__).resolve().parent.parent
-DEMO = ROOT / ".demo"
-APP = DEMO / "app"
-GITOPS = DEMO / "gitops.git"
-CHECKOUT = DEMO / "gitops"  # for people to look at; hybrid-ci needs none
-RECORD = DEMO / "release.json"
+TOOLS = Path(sys.executable).parent  # the virtual environment that this runs in
 EXAMPLE = ROOT / "examples" / "single-service"
 STEPS = 7
-_EXAMPLE_REGISTRY = "registry.example.com"
-_EXAMPLE_GITOPS = "https://git.example.com/acme/gitops.git"
-_EXAMPLE_BASE = "busybox:1.36"
+EXAMPLE_REGISTRY = "registry.example.com"
+EXAMPLE_GITOPS = "https://git.example.com/acme/gitops.git"
+EXAMPLE_BASE = "busybox:1.36"
+_START = """\
+{python} scripts/services.py up --state {state}      # the engine and the registry again
+"""
+_NEXT = """\
+source {state}/env && cd {state}/app                           # hybrid-ci on PATH, and the demo's engine
+hybrid-ci forge merge 1                                    # the reviewer says yes
+git -C ../gitops pull                                      # what the agent in a cluster sees now
+sed -i 's/hello/hello again/' www/index.html && git commit -qam 'Say hello again'
+hybrid-ci release --dry-run                                # what would change; nothing does
+hybrid-ci release                                          # build, test, push, a second pull request
+hybrid-ci forge show 2
+cd {root} && {python} scripts/services.py down --state {state}    # stop both
+"""
 
 
 class StepFailed(Exception):
@@ -52,19 +60,28 @@ class StepFailed(Exception):
 
 
 class Story:
-    """Prints the steps in plain words, and runs commands so that they are seen."""
+    """The demo's folder; prints the steps in plain words, and runs commands so that they are seen."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.environment = environment
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.app = state / "app"
+        self.gitops = state / "gitops.git"
+        self.checkout = state / "gitops"  # for people to look at; hybrid-ci needs none
+        self.record = state / "release.json"
+        self.environment = _environment(state)
         self._colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         self._number = 0
+
+    def named(self, path: Path) -> str:
+        """A path as one would type it in the project's folder."""
+        return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
     def step(self, title: str, *paragraphs: str) -> None:
         """A heading, and what is about to happen."""
         self._number += 1
         print(f"\n{self._bold(f'[{self._number}/{STEPS}] {title}')}")
         for paragraph in paragraphs:
-            print(textwrap.fill(" ".join(paragraph.split()), 100, initial_indent="  ", subsequent_indent="  "))
+            print(textwrap.indent(_filled(paragraph), "  "))
         sys.stdout.flush()
 
     def say(self, line: str) -> None:
@@ -95,30 +112,31 @@ def main() -> int:
     """Run the demo; the exit code is that of the first command that failed, 2 where the machine lacks something."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--keep", action="store_true", help="leave the engine and the registry running at the end")
-    keep = parser.parse_args().keep
+    parser.add_argument("--state", type=Path, default=ROOT / ".demo", help="where everything is kept (.demo)")
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begin = time.monotonic()
-    story = Story(_environment())
+    story = Story(arguments.state.absolute())
     try:
         packages.install(packages.missing(packages.GIT), why="the demo", say=story.say)
-        _tell(story, keep)
+        _tell(story, arguments.keep)
     except (MachineError, StepFailed) as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return error.code if isinstance(error, StepFailed) else 2
     except KeyboardInterrupt:
         print("\ndemo: interrupted; everything private was stopped", file=sys.stderr)
         return 130
-    _what_next(story, keep, time.monotonic() - begin)
+    _what_next(story, arguments.keep, time.monotonic() - begin)
     return 0
 
 
 def _tell(story: Story, keep: bool) -> None:
     story.step(
         "A Docker Engine and a registry",
-        """A reachable engine is used as it is. Otherwise a private one is started, as is a registry on 127.0.0.1;
-        both keep their things below .demo/ and are stopped at the end.""",
+        f"""A reachable engine is used as it is. Otherwise a private one is started, as is a registry on 127.0.0.1;
+        both keep their things below {story.named(story.state)}/ and are stopped at the end.""",
     )
-    with services.lease(DEMO, keep=keep, say=story.say) as running:
+    with services.lease(story.state, keep=keep, say=story.say) as running:
         story.environment["DOCKER_HOST"] = running.engine.host
         _prepare_application(story, running.plain.host, running.base_image)
         _prepare_gitops(story, running.plain.host)
@@ -129,42 +147,41 @@ def _tell(story: Story, keep: bool) -> None:
             "The same again",
             "A release that is done stays done: nothing is pushed, no second pull request is opened, exit code 0.",
         )
-        story.run("hybrid-ci", "release", directory=APP)
-    if not keep and running.engine.process:
-        story.say("")
+        story.run("hybrid-ci", "release", directory=story.app)
+        print()
 
 
 def _prepare_application(story: Story, registry: str, base: str) -> None:
     story.step(
-        "The application's repository: .demo/app",
-        f"""A copy of examples/single-service/app with one commit. In its hybrid-ci.yaml, {_EXAMPLE_REGISTRY} becomes
+        f"The application's repository: {story.named(story.app)}",
+        f"""A copy of examples/single-service/app with one commit. In its hybrid-ci.yaml, {EXAMPLE_REGISTRY} becomes
         the private registry {registry}, and the GitOps repository a local one. It says what to build, which tests
         the image must pass, and where to hand off:""",
     )
-    shutil.rmtree(APP, ignore_errors=True)
-    shutil.copytree(EXAMPLE / "app", APP)
-    replaced = {_EXAMPLE_REGISTRY: registry, _EXAMPLE_GITOPS: f"../{GITOPS.name}", _EXAMPLE_BASE: base}
-    _replace(APP / "hybrid-ci.yaml", replaced)
-    print("\n" + textwrap.indent((APP / "hybrid-ci.yaml").read_text(), "    "), flush=True)
-    _commit_all(story, APP, "Say hello")
+    shutil.rmtree(story.app, ignore_errors=True)
+    shutil.copytree(EXAMPLE / "app", story.app)
+    replaced = {EXAMPLE_REGISTRY: registry, EXAMPLE_GITOPS: f"../{story.gitops.name}", EXAMPLE_BASE: base}
+    _replace(story.app / "hybrid-ci.yaml", replaced)
+    print("\n" + textwrap.indent((story.app / "hybrid-ci.yaml").read_text(), "    "), flush=True)
+    _commit_all(story, story.app, "Say hello")
 
 
 def _prepare_gitops(story: Story, registry: str) -> None:
     story.step(
-        "The GitOps repository: .demo/gitops.git",
+        f"The GitOps repository: {story.named(story.gitops)}",
         """What runs where: kustomize overlays for dev, staging and prod, and the rules in
         .hybrid-ci/environments.yaml. It is a bare Git repository that holds its pull requests too: the local forge.
         An agent in a cluster would watch its main branch.""",
     )
-    for folder in (GITOPS, CHECKOUT):
+    for folder in (story.gitops, story.checkout):
         shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(EXAMPLE / "gitops", CHECKOUT)
-    for file in CHECKOUT.rglob("*.yaml"):
-        _replace(file, {_EXAMPLE_REGISTRY: registry})
-    _commit_all(story, CHECKOUT, "Describe what runs where")
-    story.run("hybrid-ci", "forge", "init", str(GITOPS.relative_to(ROOT)))
-    story.run("git", "remote", "add", "origin", f"../{GITOPS.name}", directory=CHECKOUT, show=False)
-    story.run("git", "push", "--quiet", "--set-upstream", "origin", "main", directory=CHECKOUT, show=False)
+    shutil.copytree(EXAMPLE / "gitops", story.checkout)
+    for file in story.checkout.rglob("*.yaml"):
+        _replace(file, {EXAMPLE_REGISTRY: registry})
+    _commit_all(story, story.checkout, "Describe what runs where")
+    story.run("hybrid-ci", "forge", "init", story.named(story.gitops))
+    story.run("git", "remote", "add", "origin", f"../{story.gitops.name}", directory=story.checkout, show=False)
+    story.run("git", "push", "--quiet", "--set-upstream", "origin", "main", directory=story.checkout, show=False)
 
 
 def _release(story: Story) -> None:
@@ -173,7 +190,7 @@ def _release(story: Story) -> None:
         """Preflight, build, run the tests inside the image, push, read the manifest back from the registry by digest
         and prove that it is what was tested; then change the image pin of dev on a branch, and open a pull request.""",
     )
-    story.run("hybrid-ci", "release", "--record", f"../{RECORD.name}", directory=APP)
+    story.run("hybrid-ci", "release", "--record", f"../{story.record.name}", directory=story.app)
 
 
 def _show_pull_request(story: Story) -> None:
@@ -182,7 +199,7 @@ def _show_pull_request(story: Story) -> None:
         """This is all that a reviewer has to look at, and all that reaches the cluster: after the merge its agent pulls
         the change. CI holds no cluster credential.""",
     )
-    story.run("hybrid-ci", "forge", "show", "1", "--repository", str(GITOPS.relative_to(ROOT)))
+    story.run("hybrid-ci", "forge", "show", "1", directory=story.app)
 
 
 def _prove(story: Story, registry: str) -> None:
@@ -190,8 +207,10 @@ def _prove(story: Story, registry: str) -> None:
         "The proof, by other means",
         "Without hybrid-ci: the pin that git shows on the pull request's branch, and the bytes that the registry has.",
     )
-    branch = story.read("git", "for-each-ref", "--format=%(refname)", "refs/heads/hybrid-ci/", directory=GITOPS).strip()
-    file = story.read("git", "show", f"{branch}:apps/hello/overlays/dev/kustomization.yaml", directory=GITOPS)
+    branch = story.read(
+        "git", "for-each-ref", "--format=%(refname)", "refs/heads/hybrid-ci/", directory=story.gitops
+    ).strip()
+    file = story.read("git", "show", f"{branch}:apps/hello/overlays/dev/kustomization.yaml", directory=story.gitops)
     pinned = "".join(re.findall(r"sha256:[0-9a-f]{64}", file))
     served = hashlib.sha256(_manifest(registry, pinned)).hexdigest()
     story.say(f"pinned in git:                     {pinned}")
@@ -210,42 +229,30 @@ def _manifest(registry: str, digest: str) -> bytes:
 
 
 def _what_next(story: Story, keep: bool, seconds: float) -> None:
-    (DEMO / "env").write_text(
-        f"export PATH={shlex.quote(str(ROOT / '.venv/bin'))}:$PATH\n"
+    (story.state / "env").write_text(
+        f"export PATH={shlex.quote(str(TOOLS))}:$PATH\n"
         f"export DOCKER_HOST={shlex.quote(story.environment['DOCKER_HOST'])}\n"
     )
-    record = json.loads(RECORD.read_text())
-    print(f"\nDone in {seconds:.0f} s. Everything is in .demo/: app, gitops.git, release.json", end="")
-    print(f" (record of {len(record['images'])} image).")
-    print("\nTo try next:\n")
-    if not keep:
-        print("  python3 scripts/services.py up --state .demo      # engine and registry again")
-    print(
-        textwrap.dedent("""\
-          source .demo/env && cd .demo/app                  # hybrid-ci on PATH, and the demo's engine
-          hybrid-ci forge merge 1                           # the reviewer says yes
-          sed -i 's/hello/hello again/' www/index.html && git commit -qam 'Say hello again'
-          hybrid-ci release --dry-run                       # what would change, and nothing does
-          hybrid-ci release                                 # a second pull request
-          cd ../..
-          python3 scripts/services.py down --state .demo    # stop engine and registry
-        """)
-        .replace("\n", "\n  ")
-        .rstrip()
-        .join(("  ", "\n"))
-    )
+    kept = ", ".join(path.name for path in (story.app, story.gitops, story.checkout, story.record))
+    print(f"\nDone in {seconds:.0f} s. Everything is in {story.named(story.state)}/: {kept}.\n\nTo try next:\n")
+    places = {"state": story.named(story.state), "python": story.named(TOOLS / "python"), "root": ROOT}
+    print(textwrap.indent(((_START if not keep else "") + _NEXT).format(**places), "  "))
 
 
-def _environment() -> dict[str, str]:
+def _environment(state: Path) -> dict[str, str]:
     """What the demo's commands see: nothing of a CI job around it, no settings of a person, a HOME of their own."""
-    home = DEMO / "home"
+    home = state / "home"
     home.mkdir(parents=True, exist_ok=True)
     kept = {name: os.environ[name] for name in ("TERM", "LANG", "NO_COLOR", "COLUMNS", "TMPDIR") if name in os.environ}
     return kept | {
-        "PATH": os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([str(TOOLS), os.environ.get("PATH", os.defpath)]),
         "HOME": str(home),
         "GIT_CONFIG_NOSYSTEM": "1",
     }
+
+
+def _filled(paragraph: str) -> str:
+    return textwrap.fill(" ".join(paragraph.split()), 98, break_on_hyphens=False)
 
 
 def _replace(file: Path, replacements: dict[str, str]) -> None:
@@ -256,10 +263,15 @@ def _replace(file: Path, replacements: dict[str, str]) -> None:
 
 
 def _commit_all(story: Story, directory: Path, message: str) -> None:
-    who = ("-c", "user.name=Demo", "-c", "user.email=demo@example.com")
-    story.run("git", "init", "--quiet", "--initial-branch=main", directory=directory, show=False)
-    story.run("git", "add", "--all", directory=directory, show=False)
-    story.run("git", *who, "commit", "--quiet", "--message", message, directory=directory, show=False)
+    """A new repository with one commit; its own settings name an author, so that a visitor can commit there too."""
+    for arguments in (
+        ("init", "--quiet", "--initial-branch=main"),
+        ("config", "user.name", "Demo"),
+        ("config", "user.email", "demo@example.com"),
+        ("add", "--all"),
+        ("commit", "--quiet", "--message", message),
+    ):
+        story.run("git", *arguments, directory=directory, show=False)
 
 
 if __name__ == "__main__":
