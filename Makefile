@@ -33,7 +33,7 @@ lint: .venv/.stamp ## ruff: rules and format
 .PHONY: typecheck
 typecheck: .venv/.stamp ## mypy --strict
 	@$(BIN)/mypy
-	@$(BIN)/mypy scripts/services.py scripts/demo.py bench/startup.py
+	@$(BIN)/mypy -p scripts -p bench
 
 # Each bench prints a table for people and, as its last line, one JSON object.
 BENCHES := bench-startup

@@ -138,8 +138,13 @@ def _with_login(registry: Registry, folder: Path, password: str) -> Registry:
     if not password:
         return registry
     certificates = folder / "certificates"
-    login = {"username": _USER, "password": password}
-    return replace(registry, ca_file=str(certificates / "ca.crt"), certificates=str(certificates), **login)
+    return replace(
+        registry,
+        ca_file=str(certificates / "ca.crt"),
+        certificates=str(certificates),
+        username=_USER,
+        password=password,
+    )
 
 
 def _container(folder: Path, port: str) -> dict[str, object]:

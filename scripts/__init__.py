@@ -1,0 +1,1 @@
+"""Scripts around the project; none of them is shipped."""
