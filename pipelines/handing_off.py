@@ -16,8 +16,10 @@ def desk_for(ports: Ports, cleared: Cleared, made: Release, identity: str, *, re
     """What the handoff works with, the pull request's text included."""
 
     def describe(plan: ChangePlan) -> PullRequestText:
-        stamp = f"<!-- hybrid-ci:release {made.id} -->"
-        block = pull_request.block(plan, made, cleared.waivers)
+        # The change may be another release's, found on the branch: of that one only the commit is known.
+        known = made if plan.change.release == made.id else None
+        stamp = f"<!-- hybrid-ci:release {plan.change.release} -->"
+        block = pull_request.block(plan, known, cleared.waivers)
         whole = "\n".join([BLOCK_BEGIN, stamp, "", block, "", BLOCK_END])
         return PullRequestText(pull_request.title(plan), whole, stamp)
 

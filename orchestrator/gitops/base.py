@@ -84,5 +84,8 @@ class GitOpsRepository(Protocol):
     def commits(self, base: CommitId, head: CommitId) -> Sequence[CommitInfo]:
         """The commits that ``head`` has and ``base`` has not, newest first."""
 
+    def commit_info(self, commit: CommitId) -> CommitInfo:
+        """One commit, of the remote or one that ``commit`` made and nobody pushed yet."""
+
     def check_push(self, ref: RefName) -> None:
         """Prove that we may write, as far as the server tells without a write. Raises RemoteError, Refused."""

@@ -41,6 +41,16 @@ class History:
                 return found
         raise RemoteError("the history of the GitOps repository could not be read as far as needed")
 
+    def commit(self, commit: CommitId) -> CommitInfo:
+        """One commit. Raises RemoteError when the remote does not have it."""
+        self._fetch([commit], 1)
+        found = self._store.read([commit.value]).get(commit.value)
+        if found is None:
+            raise RemoteError(
+                f"the GitOps repository does not have the commit {commit.short}", hint="it may be gone; run again"
+            )
+        return info_of(commit.value, found.content)
+
     def _difference(self, base: CommitId, head: CommitId) -> list[CommitInfo] | None:
         argv = ["rev-list", "--topo-order", f"--max-count={_MOST_COMMITS + 1}", head.value, f"^{base}"]
         ids = self._store.git.run(argv).stdout.decode("ascii").split()
@@ -58,7 +68,7 @@ class History:
             oldest = min(_committed(objects[one].content) for one in ids)
             if any(_committed(objects[cut].content) >= oldest for cut in cuts if cut in objects):
                 return None
-        return [_info(one, objects[one].content) for one in ids]
+        return [info_of(one, objects[one].content) for one in ids]
 
     def _cuts(self) -> set[str]:
         path = Path(self._store.git.git_dir) / "shallow"
@@ -90,7 +100,8 @@ def _committed(content: bytes) -> int:
     return int(headers["committer"][0].rsplit(" ", 2)[1])
 
 
-def _info(identity: str, content: bytes) -> CommitInfo:
+def info_of(identity: str, content: bytes) -> CommitInfo:
+    """A commit object as data."""
     headers, message = commit_headers(content)
     return CommitInfo(
         id=CommitId(identity),

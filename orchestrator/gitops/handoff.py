@@ -43,7 +43,10 @@ class PullRequestText:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a handoff works with. ``describe`` writes the pull request; ``identity`` is our committer address."""
+    """What a handoff works with. ``describe`` writes the pull request of our own change, or of one that it finds;
+
+    ``identity`` is our committer address; ``reopen`` proposes what a person closed.
+    """
 
     repository: GitOpsRepository
     forge: Forge | None
@@ -131,28 +134,28 @@ def _commit_once(desk: Desk, environment: Environment, change: Change) -> Outcom
 
 
 def _propose_once(desk: Desk, environment: Environment, change: Change) -> Outcome | None:
-    """One attempt on our stable branch and its pull request; None when the race was lost."""
+    """One attempt on our stable branch and its pull request; None when somebody was faster."""
     forge = _forge(desk, environment)
     base, head = desk.policy.base, change.branch
     tips = desk.repository.tips([base.ref, head.ref])
     if base.ref not in tips:
         raise missing_branch(desk.repository, base)
-    base_tip, head_tip = tips[base.ref], tips.get(head.ref)
-    standing = _standing(desk, base_tip, head_tip, change)
+    standing = _standing(desk, tips[base.ref], tips.get(head.ref), change)
     pull_requests = forge.pull_requests(head, base)
     current = next((pr for pr in pull_requests if pr.state is PullRequestState.OPEN), None)
-    if standing.change is not None and change.older_than(standing.change):
-        return Superseded(standing.change, current)
 
-    plan = _plan(desk, environment, change, base_tip)
+    plan = _plan(desk, environment, change, tips[base.ref])
     if plan.empty:
         return _already_there(forge, environment, change, standing, current)
+    if standing.change is not None and change.older_than(standing.change):
+        return _superseded(desk, environment, forge, standing, standing.change, current)
     _respect_closing(desk, change, standing, current, pull_requests)
-    commit = _branch_commit(desk, plan, standing)
-    pushed = commit != head_tip
-    if pushed and isinstance(desk.repository.push(head.ref, commit, head_tip), LostRace):
+    commit = _branch_commit(desk, environment, plan, standing)
+    if commit == standing.tip and current is not None and desk.describe(plan).stamp in current.body:
+        return Unchanged(f"pull request #{current.number} already holds this change", current)
+    if commit != standing.tip and isinstance(desk.repository.push(head.ref, commit, standing.tip), LostRace):
         return None
-    return _pull_request(desk, forge, plan, commit, current, pushed=pushed)
+    return _propose(desk, forge, plan, commit, current)
 
 
 def _forge(desk: Desk, environment: Environment) -> Forge:
@@ -167,7 +170,7 @@ def _forge(desk: Desk, environment: Environment) -> Forge:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What our branch holds now: its tip and commits beyond the base, and the change they carry."""
+    """What our branch holds now: its tip, its commits beyond the base, and the change that its tip carries."""
 
     tip: CommitId | None
     commits: tuple[CommitInfo, ...] = ()
@@ -175,13 +178,17 @@ class _Standing:
 
 
 def _standing(desk: Desk, base_tip: CommitId, head_tip: CommitId | None, change: Change) -> _Standing:
-    """Read our branch. Raises Conflict for a commit on it that is not ours."""
+    """Read our branch. Raises Conflict for a commit on it that is not ours.
+
+    A branch that was merged has no commit of its own any more, but its tip still tells which release came last.
+    """
     if head_tip is None:
         return _Standing(None)
     commits = tuple(desk.repository.commits(base_tip, head_tip))
     for commit in commits:
         _check_ours(desk, commit, change)
-    return _Standing(head_tip, commits, read_trailers(commits[0].message) if commits else None)
+    last = commits[0] if commits else desk.repository.commit_info(head_tip)
+    return _Standing(head_tip, commits, read_trailers(last.message))
 
 
 def _check_ours(desk: Desk, commit: CommitInfo, change: Change) -> None:
@@ -224,39 +231,68 @@ def _respect_closing(
         )
 
 
-def _branch_commit(desk: Desk, plan: ChangePlan, standing: _Standing) -> CommitId:
-    """The commit that our branch shall hold: the one that is there when it says the same, else a new one."""
-    if len(standing.commits) == 1 and standing.change is not None and standing.tip is not None:
-        there = standing.commits[0]
-        same_change = (standing.change.release, standing.change.images) == (plan.change.release, plan.change.images)
-        if same_change and len(there.parents) == 1 and _still_applies(desk, plan, there.parents[0], there.id):
-            return standing.tip
-    when = desk.clock.now()
-    return desk.repository.commit(plan.base, _contents(plan), commit_message(plan), when)
-
-
-def _still_applies(desk: Desk, plan: ChangePlan, parent: CommitId, commit: CommitId) -> bool:
-    """The branch's commit holds exactly the planned edits, and the base has not touched those files since."""
-    wanted = {edit.path: edit.after for edit in plan.edits}
-    paths = [path.value for path in wanted]
-    if dict(desk.repository.files(commit, paths)) != wanted:
-        return False
-    if parent == plan.base:
-        return True
-    return dict(desk.repository.files(parent, paths)) == {edit.path: edit.before for edit in plan.edits}
-
-
-def _pull_request(
-    desk: Desk, forge: Forge, plan: ChangePlan, commit: CommitId, current: PullRequest | None, *, pushed: bool
+def _superseded(
+    desk: Desk,
+    environment: Environment,
+    forge: Forge,
+    standing: _Standing,
+    newer: Change,
+    current: PullRequest | None,
 ) -> Outcome:
+    """Leave the newer release in place, with the text that belongs to it."""
+    if current is not None and len(standing.commits) == 1 and len(standing.commits[0].parents) == 1:
+        text = desk.describe(_plan(desk, environment, newer, standing.commits[0].parents[0]))
+        if text.stamp not in current.body:
+            current = forge.update(current.number, title=text.title, body=text.body(current.body))
+    return Superseded(newer, current)
+
+
+def _branch_commit(desk: Desk, environment: Environment, plan: ChangePlan, standing: _Standing) -> CommitId:
+    """The commit that our branch shall hold: the one that is there when it says the same, else a new one."""
+    if standing.tip is not None and _says_the_same(desk, environment, plan, standing):
+        return standing.tip
+    return desk.repository.commit(plan.base, _contents(plan), commit_message(plan), desk.clock.now())
+
+
+def _says_the_same(desk: Desk, environment: Environment, plan: ChangePlan, standing: _Standing) -> bool:
+    """The branch is one commit of this release whose whole tree is what we would make on its parent,
+
+    and the base has not touched the files in question since. Its message alone proves nothing.
+    """
+    there, carried = standing.commits[:1], standing.change
+    if len(standing.commits) != 1 or len(there[0].parents) != 1 or carried is None:
+        return False
+    if (carried.release, carried.images) != (plan.change.release, plan.change.images):
+        return False
+    parent = there[0].parents[0]
+    on_parent = plan if parent == plan.base else _plan(desk, environment, plan.change, parent)
+    if on_parent.edits != plan.edits:
+        return False
+    made = desk.repository.commit(parent, _contents(on_parent), commit_message(on_parent), desk.clock.now())
+    return desk.repository.commit_info(made).tree == there[0].tree
+
+
+def _propose(
+    desk: Desk, forge: Forge, plan: ChangePlan, commit: CommitId, current: PullRequest | None
+) -> Outcome | None:
+    """Open or update the pull request, and read back that the branch is still ours; None when it is not.
+
+    Forges have no compare-and-swap for text. A writer that lost the branch meanwhile may just have put its own
+    text over the newer one's, so it starts again, and then leaves the text that belongs to the branch.
+    """
     text = desk.describe(plan)
+    outcome: Outcome
     if current is None:
         draft = PullRequestDraft(text.title, text.body(), plan.change.branch, desk.policy.base)
-        return Opened(plan, commit, forge.open(draft))
-    if not pushed and text.stamp in current.body:
-        return Unchanged(f"pull request #{current.number} already holds this change", current)
-    updated = forge.update(current.number, title=text.title, body=text.body(current.body))
-    return Updated(plan, commit, updated)
+        opened = forge.open(draft)
+        if text.stamp not in opened.body:  # somebody opened it since we looked
+            opened = forge.update(opened.number, title=text.title, body=text.body(opened.body))
+        outcome = Opened(plan, commit, opened)
+    else:
+        updated = forge.update(current.number, title=text.title, body=text.body(current.body))
+        outcome = Updated(plan, commit, updated)
+    ref = plan.change.branch.ref
+    return outcome if desk.repository.tips([ref]).get(ref) == commit else None
 
 
 def _contents(plan: ChangePlan) -> dict[RepoPath, bytes]:

@@ -28,7 +28,7 @@ from orchestrator.git.identity import Identity, commit_content
 from orchestrator.git.remote import DEFAULT_STALL_SECONDS, PushAnswer, Remote
 from orchestrator.git.store import Kind, ObjectStore, object_format_of
 from orchestrator.gitops.base import CommitInfo, Landed, LostRace, PushOutcome, UnknownOutcome
-from orchestrator.gitops.git_history import History
+from orchestrator.gitops.git_history import History, info_of
 from orchestrator.gitops.git_reader import ObjectReader
 from orchestrator.gitops.git_trees import Tree, Wanted, folders_of, replace_files, unreadable, walk
 
@@ -111,10 +111,19 @@ class GitRepository:
     def commits(self, base: CommitId, head: CommitId) -> Sequence[CommitInfo]:
         """See the port. Fetches commits only, in a store of their own."""
         with self._lock:
-            if self._history is None:
-                store, remote = self._open("history", object_format_of(head))
-                self._history = History(store, remote, self._patiently)
-            return self._history.commits(base, head)
+            return self._commit_history(head).commits(base, head)
+
+    def commit_info(self, commit: CommitId) -> CommitInfo:
+        """See the port. Our own commits are here; another one is fetched alone, without its content."""
+        with self._lock:
+            ours = self._store.read([commit.value]).get(commit.value)
+            return info_of(commit.value, ours.content) if ours else self._commit_history(commit).commit(commit)
+
+    def _commit_history(self, commit: CommitId) -> History:
+        if self._history is None:
+            store, remote = self._open("history", object_format_of(commit))
+            self._history = History(store, remote, self._patiently)
+        return self._history
 
     def check_push(self, ref: RefName) -> None:
         """See the port. A dry run of a push of an empty commit: servers check the login before anything is sent."""

@@ -17,14 +17,17 @@ def title(plan: ChangePlan) -> str:
     return text if len(text) <= 120 else text[:119] + "…"
 
 
-def block(plan: ChangePlan, release: Release, waivers: tuple[Waiver, ...] = ()) -> str:
-    """What hybrid-ci says in the body: pins, tests, source, and what is not in this pull request."""
+def block(plan: ChangePlan, release: Release | None, waivers: tuple[Waiver, ...] = ()) -> str:
+    """What hybrid-ci says in the body: pins, tests, source, and how it is deployed.
+
+    ``release`` is None when only the commit on the branch is known, not the run that made it.
+    """
     sections = [
         f"Moves **{len(plan.pins)}** image pin{'s' if len(plan.pins) != 1 else ''} of {code(plan.change.environment)} "
         "and changes nothing else.",
         _pins(plan.pins),
-        _tests(release.tests),
-        _source(release),
+        _tests(release.tests if release else ()),
+        _source(release) if release else f"Release {code(plan.change.release)}; its own run has the details.",
         _waivers(waivers),
         "Each digest was read back from the registry after the push. The agent in the cluster deploys this after the "
         "merge; to undo it, revert the merge.",

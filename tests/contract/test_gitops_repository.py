@@ -360,3 +360,15 @@ def test_writing_is_allowed_here(world: World) -> None:
     tip = world.seed(FILES)
     world.port.check_push(MAIN)
     assert world.port.tips([MAIN]) == {MAIN: tip}
+
+
+def test_one_commit_is_told_whether_it_is_pushed_or_only_ours(world: World) -> None:
+    base = world.seed(FILES, message="Seed it")
+    made = world.port.commit(base, {API: b"images: [new]\n"}, "Change\n\nHybrid-CI-Action: pin\n")
+
+    assert world.port.commit_info(base).message.startswith("Seed it")
+    ours = world.port.commit_info(made)
+    assert (ours.id, ours.parents) == (made, (base,))
+    assert "Hybrid-CI-Action: pin" in ours.message
+    with pytest.raises(RemoteError):
+        world.port.commit_info(CommitId("12" * (len(base.value) // 2)))

@@ -188,6 +188,11 @@ class SimulatedGitOps:
             known = set(self.server.ancestors(base))
             return [self.server.commits[one].info for one in self.server.ancestors(head) if one not in known]
 
+    def commit_info(self, commit: CommitId) -> CommitInfo:
+        """See the port."""
+        with self._call("commit_info"):
+            return self._stored(commit).info
+
     def check_push(self, ref: RefName) -> None:
         """See the port."""
         with self._call("check_push"):
