@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_TRUE = frozenset({"true", "1", "yes"})
+_NO = frozenset({"", "false", "0", "no"})
+_OTHERS = ("TF_BUILD", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID")  # CI systems that do not set CI
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +30,17 @@ class CIEnvironment:
 
 
 def detect(environment: Mapping[str, str] = os.environ) -> CIEnvironment:
-    """Read GitHub Actions, GitLab CI, Jenkins, or whatever sets ``CI``."""
+    """Read GitHub Actions, GitLab CI, Jenkins, or whatever else says that it is a CI.
+
+    A doubt counts as CI: there the cluster-credential guard refuses, and does not only warn.
+    """
     if environment.get("GITHUB_ACTIONS") == "true":
         return _github(environment)
     if environment.get("GITLAB_CI") == "true":
-        return CIEnvironment(
-            "gitlab",
-            environment.get("CI_COMMIT_BRANCH"),
-            environment.get("CI_MERGE_REQUEST_IID"),
-            environment.get("CI_JOB_URL"),
-        )
+        return _gitlab(environment)
     if environment.get("JENKINS_URL"):
-        return CIEnvironment(
-            "jenkins", environment.get("BRANCH_NAME"), environment.get("CHANGE_ID"), environment.get("BUILD_URL")
-        )
-    if environment.get("CI", "").lower() in _TRUE:
+        return _jenkins(environment)
+    if environment.get("CI", "").lower() not in _NO or any(environment.get(name) for name in _OTHERS):
         return CIEnvironment("ci")
     return CIEnvironment(None)
 
@@ -60,3 +57,20 @@ def _github(environment: Mapping[str, str]) -> CIEnvironment:
         environment.get("GITHUB_REF_NAME") or event if event.startswith("pull_request") else None,
         f"{server}/{repository}/actions/runs/{run}" if server and repository and run else None,
     )
+
+
+def _gitlab(environment: Mapping[str, str]) -> CIEnvironment:
+    """https://docs.gitlab.com/ci/variables/predefined_variables/"""
+    pull_request = environment.get("CI_MERGE_REQUEST_IID") or environment.get("CI_EXTERNAL_PULL_REQUEST_IID")
+    source = environment.get("CI_PIPELINE_SOURCE", "")
+    if not pull_request and source in ("merge_request_event", "external_pull_request_event"):
+        pull_request = source
+    branch = None if pull_request else environment.get("CI_COMMIT_BRANCH")
+    return CIEnvironment("gitlab", branch, pull_request, environment.get("CI_JOB_URL"))
+
+
+def _jenkins(environment: Mapping[str, str]) -> CIEnvironment:
+    """https://www.jenkins.io/doc/book/pipeline/multibranch/: BRANCH_NAME is also what it calls a tag or a change."""
+    pull_request = environment.get("CHANGE_ID")
+    branch = None if pull_request or environment.get("TAG_NAME") else environment.get("BRANCH_NAME")
+    return CIEnvironment("jenkins", branch, pull_request, environment.get("BUILD_URL"))

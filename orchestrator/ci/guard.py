@@ -69,7 +69,7 @@ def _variables(environment: Mapping[str, str]) -> Iterator[Signal]:
 
 def _files(environment: Mapping[str, str], root: Path) -> Iterator[Signal]:
     for entry in environment.get("KUBECONFIG", "").split(os.pathsep):
-        if entry and _exists(root, entry):
+        if entry not in ("", os.devnull) and _exists(root, entry):  # nowhere is how one takes it away
             yield Signal("KUBECONFIG", _kubeconfig_removal(environment))
     home = environment.get("HOME", "")
     for name in _HOME_FILES:
@@ -92,8 +92,10 @@ def _kubeconfig_removal(environment: Mapping[str, str]) -> str:
 
 
 def _exists(root: Path, name: str) -> bool:
+    """The file is there: below ``root``, or where we are when the name is relative."""
+    file = root / name.lstrip("/") if name.startswith("/") else Path(name)
     try:
-        return (root / name.lstrip("/")).exists()
+        return file.exists()
     except OSError:  # no right to look is no credential to use
         return False
 
