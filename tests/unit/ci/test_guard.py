@@ -1,0 +1,229 @@
+"""The cluster-credential guard: every signal is seen, no value is ever told."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.ci.guard import Signal, enforce, signals
+from orchestrator.core.environment import Waiver
+from orchestrator.core.errors import ExitCode, Refused
+
+CANARY = "c4n4ry-value"
+KUBECONFIG = f"""\
+apiVersion: v1
+kind: Config
+clusters:
+- name: {CANARY}
+  cluster: {{server: https://{CANARY}.example}}
+users:
+- name: {CANARY}
+  user: {{token: {CANARY}}}
+"""
+JSON_KUBECONFIG = f'{{"kind": "Config", "apiVersion": "v1", "clusters": [{{"name": "{CANARY}"}}]}}'
+
+TOKENS = [
+    "KUBE_CONFIG", "KUBE_CONFIG_DATA", "KUBECONFIG_B64", "KUBECONFIG_BASE64", "KUBE_TOKEN", "KUBERNETES_TOKEN",
+    "K8S_TOKEN", "HELM_KUBETOKEN", "HELM_KUBEAPISERVER", "ARGOCD_AUTH_TOKEN", "ARGOCD_PASSWORD", "RANCHER_TOKEN",
+    "OPENSHIFT_TOKEN",
+]  # fmt: skip
+
+
+def place(root: Path, name: str, text: str = CANARY) -> None:
+    file = root / name.lstrip("/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def names(environment: dict[str, str], root: Path) -> list[str]:
+    return [signal.name for signal in signals(environment, root)]
+
+
+def assert_silent(environment: dict[str, str], root: Path) -> None:
+    """Whatever was found, no value is in what it says."""
+    found = signals(environment, root)
+    assert CANARY not in repr(found)
+    with pytest.raises(Refused) as caught:
+        enforce(found, (), "policy")
+    error = caught.value
+    assert CANARY not in "\n".join(map(str, (error, error.where, error.hint, *error.details)))
+
+
+# --- one test for each signal -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_a_token_variable_is_a_signal(name: str, tmp_path: Path) -> None:
+    assert names({name: CANARY}, tmp_path) == [name]
+    assert_silent({name: CANARY}, tmp_path)
+    assert names({name: ""}, tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [".kube/config", ".config/argocd/config"])
+def test_a_file_in_the_home_is_a_signal(name: str, tmp_path: Path) -> None:
+    place(tmp_path, f"/home/runner/{name}")
+    environment = {"HOME": "/home/runner"}
+    assert names(environment, tmp_path) == [f"~/{name}"]
+    assert_silent(environment, tmp_path)
+    assert names({"HOME": "/home/other"}, tmp_path) == []
+    assert names({}, tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["/etc/kubernetes/admin.conf", "/etc/rancher/k3s/k3s.yaml"])
+def test_a_file_of_a_cluster_node_is_a_signal(name: str, tmp_path: Path) -> None:
+    place(tmp_path, name)
+    assert names({}, tmp_path) == [name]
+    assert_silent({}, tmp_path)
+
+
+def test_a_service_account_in_a_cluster_is_a_signal(tmp_path: Path) -> None:
+    token = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    environment = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+    assert names(environment, tmp_path) == []
+    place(tmp_path, token)
+    assert names({}, tmp_path) == []  # a token alone leads nowhere
+    assert names(environment, tmp_path) == ["in-cluster service account"]
+    assert_silent(environment, tmp_path)
+
+
+def test_a_kubeconfig_that_exists_is_a_signal(tmp_path: Path) -> None:
+    environment = {"KUBECONFIG": "/builds/kubeconfig"}
+    assert names(environment, tmp_path) == []  # it names a file that is not there
+    place(tmp_path, "/builds/kubeconfig", KUBECONFIG)
+    assert names(environment, tmp_path) == ["KUBECONFIG"]
+    assert_silent(environment, tmp_path)
+
+
+def test_any_entry_of_a_kubeconfig_list_counts_once(tmp_path: Path) -> None:
+    place(tmp_path, "/b")
+    assert names({"KUBECONFIG": os.pathsep.join(["/a", "", "/b"])}, tmp_path) == ["KUBECONFIG"]
+    place(tmp_path, "/a")
+    assert names({"KUBECONFIG": os.pathsep.join(["/a", "", "/b"])}, tmp_path) == ["KUBECONFIG"]
+
+
+def test_a_relative_kubeconfig_is_looked_for_where_we_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert names({"KUBECONFIG": "ci/kubeconfig"}, Path("/")) == []
+    place(tmp_path, "ci/kubeconfig", KUBECONFIG)
+    assert names({"KUBECONFIG": "ci/kubeconfig"}, Path("/")) == ["KUBECONFIG"]
+
+
+def test_a_kubeconfig_that_points_to_nothing_is_no_signal(tmp_path: Path) -> None:
+    """``KUBECONFIG=/dev/null`` is how one takes it away."""
+    place(tmp_path, "/dev/null", "")
+    assert names({"KUBECONFIG": "/dev/null"}, tmp_path) == []
+    assert names({"KUBECONFIG": os.devnull}, Path("/")) == []
+
+
+def test_a_link_to_a_kubeconfig_counts(tmp_path: Path) -> None:
+    place(tmp_path, "/real")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/.kube").mkdir()
+    (tmp_path / "home/.kube/config").symlink_to(tmp_path / "real")
+    assert names({"HOME": "/home"}, tmp_path) == ["~/.kube/config"]
+
+
+@pytest.mark.parametrize(
+    "text", [KUBECONFIG, JSON_KUBECONFIG, "kind: 'Config'\nclusters: []", 'clusters:\nkind : "Config"']
+)
+@pytest.mark.parametrize("encoding", ["raw", "base64", "base64 in lines"])
+def test_a_variable_that_holds_a_kubeconfig_is_a_signal_whatever_its_name(
+    text: str, encoding: str, tmp_path: Path
+) -> None:
+    encoded = {
+        "raw": text,
+        "base64": base64.b64encode(text.encode()).decode(),
+        "base64 in lines": base64.encodebytes(text.encode()).decode(),
+    }[encoding]
+    assert names({"MY_DEPLOY_THING": encoded}, tmp_path) == ["MY_DEPLOY_THING"]
+    assert_silent({"MY_DEPLOY_THING": encoded}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "kind: Config",
+        "clusters: []",
+        "kind: ConfigMap\nclusters: []",
+        "kind: Configuration\nclusters: []",
+        "the kind of Config that clusters need",
+        base64.b64encode(b"kind: ConfigMap\nclusters: []").decode(),
+        "%%%not base64%%%",
+        "k" * (2 << 20),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_other_values_are_no_signal(value: str, tmp_path: Path) -> None:
+    assert names({"VARIABLE": value}, tmp_path) == []
+
+
+def test_a_clean_job_has_no_signal(tmp_path: Path) -> None:
+    environment = {"PATH": "/usr/bin", "HOME": "/home/runner", "CI": "true", "HYBRID_CI_GIT_TOKEN": "x"}
+    assert names(environment, tmp_path) == []
+
+
+def test_every_signal_is_told_at_once(tmp_path: Path) -> None:
+    place(tmp_path, "/home/.kube/config")
+    place(tmp_path, "/etc/kubernetes/admin.conf")
+    environment = {"HOME": "/home", "KUBE_TOKEN": CANARY, "ARGOCD_AUTH_TOKEN": CANARY}
+    found = names(environment, tmp_path)
+    assert sorted(found) == ["/etc/kubernetes/admin.conf", "ARGOCD_AUTH_TOKEN", "KUBE_TOKEN", "~/.kube/config"]
+    with pytest.raises(Refused) as caught:
+        enforce(signals(environment, tmp_path), (), "gitops (main): .hybrid-ci/environments.yaml")
+    assert all(name in caught.value.message for name in found)
+    assert len(caught.value.details) == len(found)
+
+
+# --- refusals and waivers -----------------------------------------------------------------------------------------
+
+SIGNAL = Signal("KUBE_TOKEN", "unset KUBE_TOKEN for this job")
+
+
+def test_a_signal_is_refused_with_what_to_do() -> None:
+    with pytest.raises(Refused, match="this CI job holds a cluster credential: KUBE_TOKEN") as caught:
+        enforce([SIGNAL], (), "gitops (main): .hybrid-ci/environments.yaml")
+    assert caught.value.exit_code is ExitCode.REFUSED
+    assert caught.value.details == ("KUBE_TOKEN: unset KUBE_TOKEN for this job",)
+    assert "guard.waivers in gitops (main): .hybrid-ci/environments.yaml" in (caught.value.hint or "")
+
+
+def test_no_signal_needs_no_waiver() -> None:
+    assert enforce([], (Waiver("KUBE_TOKEN", "a reason"),), "policy") == ()
+
+
+def test_a_waiver_of_exactly_this_signal_is_given_back() -> None:
+    waiver, other = Waiver("KUBE_TOKEN", "a reason"), Waiver("KUBECONFIG", "another")
+    assert enforce([SIGNAL], (other, waiver), "policy") == (waiver,)
+
+
+@pytest.mark.parametrize("name", ["*", "", "KUBE_*", "kube_token", "KUBE_TOKEN ", "KUBE", "KUBE_TOKENS", "all", ".*"])
+def test_a_waiver_of_anything_else_waives_nothing(name: str) -> None:
+    with pytest.raises(Refused):
+        enforce([SIGNAL], (Waiver(name, "a reason"),), "policy")
+
+
+def test_a_waiver_of_one_signal_leaves_the_other_refused() -> None:
+    with pytest.raises(Refused) as caught:
+        enforce([SIGNAL, Signal("KUBECONFIG", "unset it")], (Waiver("KUBE_TOKEN", "a reason"),), "policy")
+    assert caught.value.message == "this CI job holds a cluster credential: KUBECONFIG"
+
+
+@pytest.mark.parametrize("name", ["~/.kube/config", "in-cluster service account", "/etc/rancher/k3s/k3s.yaml"])
+def test_a_signal_that_is_no_variable_is_waived_by_its_name(name: str) -> None:
+    waiver = Waiver(name, "a reason")
+    assert enforce([Signal(name, "remove it")], (waiver,), "policy") == (waiver,)
+
+
+def test_gitlabs_injected_kubeconfig_has_its_own_explanation(tmp_path: Path) -> None:
+    place(tmp_path, "/builds/x.tmp/KUBECONFIG")
+    environment = {"GITLAB_CI": "true", "KUBECONFIG": "/builds/x.tmp/KUBECONFIG"}
+    (signal,) = signals(environment, tmp_path)
+    assert signal.name == "KUBECONFIG"
+    assert "ci_access" in signal.removal
+    assert "environment" in signal.removal
+    (elsewhere,) = signals({"KUBECONFIG": environment["KUBECONFIG"]}, tmp_path)
+    assert "GitLab" not in elsewhere.removal
