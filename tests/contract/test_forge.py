@@ -110,6 +110,11 @@ def _local(bare: Path) -> World:
     clock = FakeClock()
     LocalForge.init(bare)
 
+    def commit(files: Mapping[str, Content], name: BranchName) -> CommitId:
+        by_path: dict[str | bytes, Content] = {}
+        by_path.update(files)
+        return CommitId(commit_files(bare, by_path, ref=name.ref.value))
+
     def tip(name: BranchName) -> CommitId | None:
         found = git(bare, "for-each-ref", "--format=%(objectname)", name.ref.value)
         return CommitId(found) if found else None
@@ -120,7 +125,7 @@ def _local(bare: Path) -> World:
     return World(
         forge=LocalForge(bare, clock=clock),
         clock=clock,
-        commit=lambda files, name: CommitId(commit_files(bare, {**files}, ref=name.ref.value)),
+        commit=commit,
         tip=tip,
         branch=branch,
         message=lambda commit: git(bare, "log", "-1", "--format=%B", commit.value) + "\n",
