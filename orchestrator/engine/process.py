@@ -15,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,10 @@ _running_lock = threading.Lock()
 
 class ProgramMissing(ConfigurationError):
     """The program is not on PATH."""
+
+
+class ProgramBroken(ConfigurationError):
+    """The program is there, and the machine can't start it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +93,30 @@ def run(
 
     ``environment`` adds variables, ``inherit`` names further ones to take from ours; ``on_line`` sees each
     line of stdout and stderr as it comes (from reader threads). A program that fails is a ``Completed`` with
-    its return code, not an exception. Raises ProgramMissing.
+    its return code, not an exception; what ``on_line`` raises comes out here once the child has ended. Raises
+    ProgramMissing, ProgramBroken.
     """
     program = shutil.which(argv[0])
     if program is None:
         raise ProgramMissing(f"{argv[0]} is not installed", hint=f"install {argv[0]} and make sure that it is on PATH")
     with tempfile.TemporaryDirectory(prefix="hybrid-ci-home-") as home:
-        child = subprocess.Popen(
-            [program, *argv[1:]],
-            env=child_environment(Path(home), inherit, environment or {}),
-            cwd=directory,
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # a group of its own, so that its children end with it
-            pass_fds=pass_fds,
-        )
+        try:
+            child = subprocess.Popen(
+                [program, *argv[1:]],
+                env=child_environment(Path(home), inherit, environment or {}),
+                cwd=directory,
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # a group of its own, so that its children end with it
+                pass_fds=pass_fds,
+            )
+        except OSError as error:
+            raise ProgramBroken(
+                f"{argv[0]} can't be started: {error.strerror}",
+                where=error.filename and str(error.filename),
+                hint=f"see whether {program} runs in a shell, and in that folder",
+            ) from None
         with _registered(child):
             return _supervise(child, stdin, limits, on_line)
 
@@ -116,13 +129,14 @@ def child_environment(home: Path, inherit: Sequence[str], extra: Mapping[str, st
 
 
 def terminate_all() -> None:
-    """End every child that still runs: SIGTERM to its group, SIGKILL after a grace period."""
+    """End every child that still runs, and its children: SIGTERM, and after one grace period for all SIGKILL."""
     with _running_lock:
         children = list(_running)
     for child in children:
         _signal_group(child, signal.SIGTERM)
+    end = time.monotonic() + _GRACE_SECONDS
     for child in children:
-        _kill_after_grace(child)
+        _kill_after_grace(child, end - time.monotonic())
 
 
 @contextlib.contextmanager
@@ -135,6 +149,7 @@ def _registered(child: subprocess.Popen[bytes]) -> Iterator[None]:
         if child.poll() is None:
             _signal_group(child, signal.SIGTERM)
             _kill_after_grace(child)
+            _signal_group(child, signal.SIGKILL)
         with _running_lock:
             _running.discard(child)
 
@@ -155,9 +170,12 @@ def _supervise(
         _signal_group(child, signal.SIGTERM)
         _kill_after_grace(child)
     _signal_group(child, signal.SIGKILL)  # whatever it left behind in its group
+    end = time.monotonic() + _GRACE_SECONDS  # longer only when a daemon took the pipes with it
     for thread in (stdout, stderr, writer):
         if thread is not None:
-            thread.join(timeout=_GRACE_SECONDS)
+            thread.join(timeout=max(0.0, end - time.monotonic()))
+    if failure := stdout.failure or stderr.failure:
+        raise failure
     return Completed(
         child.returncode,
         stdout.content,
@@ -176,6 +194,7 @@ class _Reader(threading.Thread):
         self._kept = bytearray()
         self._partial = b""
         self.truncated = False
+        self.failure: Exception | None = None
         self.start()
 
     @property
@@ -189,8 +208,8 @@ class _Reader(threading.Thread):
                 self._kept += chunk[:room]
                 self.truncated |= len(chunk) > room
                 self._hand_on(chunk)
-        if self._on_line and self._partial:
-            self._on_line(self._partial.decode("utf-8", "replace"))
+        if self._partial:
+            self._say(self._partial)
 
     def _hand_on(self, chunk: bytes) -> None:
         if self._on_line is None:
@@ -198,7 +217,15 @@ class _Reader(threading.Thread):
         *lines, self._partial = (self._partial + chunk).split(b"\n")
         self._partial = self._partial[-_CHUNK:]  # a "line" without end must not grow without end
         for line in lines:
-            self._on_line(line.rstrip(b"\r").decode("utf-8", "replace"))
+            self._say(line.rstrip(b"\r"))
+
+    def _say(self, line: bytes) -> None:
+        if self._on_line is None or self.failure is not None:
+            return
+        try:
+            self._on_line(line.decode("utf-8", "replace"))
+        except Exception as error:  # the pipe is drained all the same; run() raises it in its caller's thread
+            self.failure = error
 
 
 def _start_writer(child: subprocess.Popen[bytes], content: bytes | None) -> threading.Thread | None:
@@ -236,9 +263,9 @@ def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> Non
         os.killpg(child.pid, number)
 
 
-def _kill_after_grace(child: subprocess.Popen[bytes]) -> None:
+def _kill_after_grace(child: subprocess.Popen[bytes], seconds: float = _GRACE_SECONDS) -> None:
     try:
-        child.wait(timeout=_GRACE_SECONDS)
+        child.wait(timeout=max(0.0, seconds))
     except subprocess.TimeoutExpired:
         _signal_group(child, signal.SIGKILL)
         child.wait()
