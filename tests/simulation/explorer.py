@@ -1,9 +1,10 @@
 """A deterministic scheduler: every interleaving of a few jobs, one port call a step, one job at a time.
 
 Each job runs in a thread, but only the one that holds the baton moves; it gives the baton back before its next port
-call. A schedule is the list of jobs in the order in which they took a step. ``explore`` walks the tree of all schedules
-by replay, and leaves out those that differ only in the order of steps that commute (sleep sets: P. Godefroid, "Partial-
-Order Methods for the Verification of Concurrent Systems", 1996). A failure prints its schedule, and ``replay`` takes it.
+call. A schedule is the list of jobs in the order in which they took a step. ``explore`` walks the tree of all
+schedules by replay, and leaves out those that differ only in the order of steps that commute (sleep sets:
+P. Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", 1996). A failure prints its schedule,
+and ``replay`` takes it.
 """
 
 from __future__ import annotations
@@ -173,4 +174,6 @@ def _wake(
     asleep: frozenset[int], enabled: dict[int, Step], chosen: int, commute: Callable[[Step, Step], bool]
 ) -> frozenset[int]:
     """The jobs that stay asleep after this step: those whose pending step commutes with it."""
-    return frozenset(job for job in asleep if job != chosen and job in enabled and commute(enabled[job], enabled[chosen]))
+    return frozenset(
+        job for job in asleep if job != chosen and job in enabled and commute(enabled[job], enabled[chosen])
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from orchestrator.config.loader import load_policy
 from orchestrator.core.change import Action, Change, Position
 from orchestrator.core.environment import Policy
@@ -47,6 +49,7 @@ FILES = {
 }
 
 
+@cache
 def policy() -> Policy:
     return load_policy(POLICY, "the policy", MAIN)
 

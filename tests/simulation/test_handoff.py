@@ -1,0 +1,262 @@
+"""The handoff by scenario: what the world can look like, and what it leaves behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
+from orchestrator.core.names import BranchName
+from orchestrator.gitops.handoff import hand_off
+from orchestrator.gitops.outcome import Committed, Opened, Superseded, Unchanged, Updated
+from tests.simulation.town import IDENTITY, MAIN, Town
+from tests.simulators.forge import SimulatedForge
+from tests.unit.gitops.changes import API, WORKER, change, pinned
+
+BRANCH = "hybrid-ci/dev/shop"
+
+
+@pytest.fixture
+def town() -> Town:
+    return Town()
+
+
+def test_the_first_release_opens_one_pull_request_on_the_stable_branch(town: Town) -> None:
+    outcome = town.hand_off(change(2))
+
+    assert isinstance(outcome, Opened)
+    (pull,) = town.open_pulls()
+    assert (str(pull.head), str(pull.base), pull.title) == (BRANCH, "main", "release2 to dev")
+    assert town.pinned(BRANCH, API) == {"2"}
+    assert town.pinned("main", API) == set()
+
+
+def test_already_released_means_zero_writes_and_few_reads(town: Town) -> None:
+    town.hand_off(change(2))
+    pushes = len(town.git.pushes)
+    desk = town.desk()
+
+    outcome = hand_off(desk, change(2))
+
+    assert isinstance(outcome, Unchanged)
+    assert len(town.git.pushes) == pushes
+    calls = [*desk.repository.calls, *desk.forge.calls]  # type: ignore[attr-defined, union-attr]
+    assert not {"push", "open", "update", "close"} & set(calls)
+    assert len([call for call in calls if call not in ("commit", "commit_info")]) <= 6
+
+
+def test_older_open_pr_is_updated_in_place(town: Town) -> None:
+    town.hand_off(change(2))
+
+    outcome = town.hand_off(change(3))
+
+    assert isinstance(outcome, Updated)
+    (pull,) = town.open_pulls()
+    assert (pull.number, pull.title) == (1, "release3 to dev")
+    assert town.pinned(BRANCH, API) == {"3"}
+
+
+def test_older_release_arrives_after_newer(town: Town) -> None:
+    town.hand_off(change(3))
+
+    outcome = town.hand_off(change(2))
+
+    assert isinstance(outcome, Superseded)
+    assert outcome.newer.release == "release3"
+    assert (town.open_pulls()[0].title, town.pinned(BRANCH, API)) == ("release3 to dev", {"3"})
+
+
+def test_an_older_release_does_not_move_an_environment_back_after_the_merge(town: Town) -> None:
+    town.hand_off(change(3))
+    town.merge(1)
+
+    outcome = town.hand_off(change(2))
+
+    assert isinstance(outcome, Superseded)
+    assert (town.pinned("main", API), town.open_pulls()) == ({"3"}, [])
+
+
+def test_merged_pr_for_same_release(town: Town) -> None:
+    town.hand_off(change(2))
+    town.merge(1)
+
+    outcome = town.hand_off(change(2))
+
+    assert isinstance(outcome, Unchanged)
+    assert len(town.pulls()) == 1
+
+
+def test_the_next_release_after_a_merge_opens_a_new_pull_request(town: Town) -> None:
+    town.hand_off(change(2))
+    town.merge(1)
+
+    outcome = town.hand_off(change(3))
+
+    assert isinstance(outcome, Opened)
+    assert [pull.number for pull in town.open_pulls()] == [2]
+
+
+def test_a_merged_branch_that_the_forge_deleted_changes_nothing(town: Town) -> None:
+    town.hand_off(change(2))
+    town.merge(1)
+    town.git.refs.pop(BranchName(BRANCH).ref, None)
+
+    assert isinstance(town.hand_off(change(2)), Unchanged)
+
+
+def test_closed_unmerged_pr_for_same_release(town: Town) -> None:
+    town.hand_off(change(2))
+    SimulatedForge(town.forge).close(1, "no")
+
+    with pytest.raises(Refused, match="closed without a merge"):
+        town.hand_off(change(2))
+    assert isinstance(hand_off(town.desk(reopen=True), change(2)), Opened)
+
+
+def test_a_newer_release_is_proposed_after_a_person_closed_an_older_one(town: Town) -> None:
+    town.hand_off(change(2))
+    SimulatedForge(town.forge).close(1, "no")
+
+    assert isinstance(town.hand_off(change(3)), Opened)
+
+
+def test_bot_branch_has_foreign_commit(town: Town) -> None:
+    town.hand_off(change(2))
+    foreign = town.git.commit_files({"apps/shop/dev/extra.yaml": b"x: 1\n"}, ref=f"refs/heads/{BRANCH}")
+
+    with pytest.raises(Conflict, match="hybrid-ci did not make"):
+        town.hand_off(change(3))
+    assert town.tip(BranchName(BRANCH)) == foreign
+
+
+def test_a_forged_message_does_not_make_a_foreign_tree_ours(town: Town) -> None:
+    """Somebody who copies our trailers and our address still does not get another tree proposed as this release."""
+    town.hand_off(change(2))
+    tip = town.tip(BranchName(BRANCH))
+    message = town.git.commits[tip].info.message
+    town.git.refs[BranchName(BRANCH).ref] = town.tip(MAIN)
+    forged = town.git.commit_files(
+        {"apps/shop/prod/secret.yaml": b"planted: true\n"},
+        ref=f"refs/heads/{BRANCH}",
+        message=message,
+        committer=f"x <{IDENTITY}>",
+    )
+
+    town.hand_off(change(2))
+
+    assert town.tip(BranchName(BRANCH)) != forged
+    files = town.git.commits[town.tip(BranchName(BRANCH))].files
+    assert not [path for path in files if path.name == "secret.yaml"]
+
+
+def test_push_non_fast_forward_once(town: Town) -> None:
+    """The base moves while we work: the change is computed again on what it holds now."""
+    town.hand_off(change(2))
+    text = b"images:\n- name: api\n  newName: ghcr.io/acme/shop/api\n  newTag: '1'  # moved by a person\n"
+    town.git.commit_files({"apps/shop/dev/kustomization.yaml": text})
+
+    town.hand_off(change(3))
+
+    content = town.git.commits[town.tip(BranchName(BRANCH))].files
+    (kustomization,) = [c for p, c in content.items() if str(p) == "apps/shop/dev/kustomization.yaml"]
+    assert isinstance(kustomization, bytes)
+    assert b"moved by a person" in kustomization
+    assert b"newTag: '3'" in kustomization
+
+
+def test_what_reviewers_wrote_around_our_block_stays(town: Town) -> None:
+    town.hand_off(change(2))
+    body = town.open_pulls()[0].body
+    SimulatedForge(town.forge).update(1, title="Please wait", body=f"Ask Kim first.\n\n{body}\nSeen.\n")
+
+    town.hand_off(change(3))
+
+    (pull,) = town.open_pulls()
+    assert pull.body.startswith("Ask Kim first.\n\n")
+    assert pull.body.rstrip().endswith("Seen.")
+    assert "release release3" in pull.body
+    assert "release release2" not in pull.body
+
+
+def test_environments_that_are_committed_to_move_their_own_branch(town: Town) -> None:
+    outcome = town.hand_off(change(2, "lab"))
+
+    assert isinstance(outcome, Committed)
+    assert town.pinned("lab", API) == {"2"}
+    assert (town.open_pulls(), town.pinned("main", API)) == ([], set())
+    assert isinstance(town.hand_off(change(2, "lab")), Unchanged)
+
+
+@pytest.mark.parametrize("method", ["tips", "files", "commit", "push"])
+def test_a_git_failure_is_told_and_the_next_run_finishes(town: Town, method: str) -> None:
+    desk = town.desk()
+    desk.repository.fail(method=method)  # type: ignore[attr-defined]
+
+    with pytest.raises(RemoteError):
+        hand_off(desk, change(2))
+
+    assert isinstance(town.hand_off(change(2)), Opened)
+    assert len(town.pulls()) == 1
+
+
+def test_pr_create_landed_then_502(town: Town) -> None:
+    desk = town.desk()
+    desk.forge.fail(method="open", moment="after")  # type: ignore[union-attr, attr-defined]
+
+    with pytest.raises(RemoteError):
+        hand_off(desk, change(2))
+
+    assert isinstance(town.hand_off(change(2)), Unchanged)
+    assert len(town.pulls()) == 1
+
+
+@pytest.mark.parametrize("lag", [5, 30, 120])
+def test_pr_list_lags_after_create(town: Town, lag: int) -> None:
+    town.forge.list_lag = lag
+    town.hand_off(change(2))
+
+    town.hand_off(change(2))
+    town.hand_off(change(3))
+
+    (pull,) = town.open_pulls()
+    assert "release release3" in pull.body
+
+
+def test_an_image_that_is_not_there_writes_nothing(town: Town) -> None:
+    wanted = change(2, "dev", pinned(API), pinned(type(WORKER)("ghcr.io", "acme/shop/web")))
+
+    with pytest.raises(ConfigurationError):
+        town.hand_off(wanted)
+
+    assert (town.git.pushes, town.pulls()) == ([], [])
+
+
+def test_a_missing_base_branch_is_named(town: Town) -> None:
+    del town.git.refs[MAIN.ref]
+
+    with pytest.raises(ConfigurationError, match="no branch 'main'"):
+        town.hand_off(change(2))
+
+
+def test_a_race_that_is_lost_until_the_deadline_ends_safely(town: Town) -> None:
+    """Somebody moves our branch before every push of ours: it ends in an error that says: run again."""
+    desk = town.desk()
+    others = iter(range(3, 10_000))
+
+    def before(method: str) -> None:
+        if method == "push":
+            town.git.refs[BranchName(BRANCH).ref] = town.git.commit_files(
+                {}, ref=f"refs/heads/{BRANCH}", message=_message(next(others)), committer=f"x <{IDENTITY}>",
+                parent=town.tip(MAIN).value,
+            )  # fmt: skip
+            town.clock.advance(1)
+
+    desk.repository._before_call = before  # type: ignore[attr-defined]
+
+    with pytest.raises(RemoteError, match="other writers were faster"):
+        hand_off(desk, change(1_000_000), seconds=60)
+
+
+def _message(version: int) -> str:
+    from orchestrator.core.change import trailers
+
+    return "\n".join(["Release", "", *trailers(change(version))])

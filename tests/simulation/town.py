@@ -1,0 +1,89 @@
+"""A simulated GitOps repository with its forge, and the handoffs that meet there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from orchestrator.core.change import Change, ChangePlan
+from orchestrator.core.environment import Policy
+from orchestrator.core.image import Repository
+from orchestrator.core.names import BranchName, CommitId, RepoPath
+from orchestrator.forges.base import PullRequest, PullRequestState
+from orchestrator.gitops.handoff import BLOCK_BEGIN, BLOCK_END, Desk, PullRequestText, hand_off
+from orchestrator.gitops.outcome import Outcome
+from orchestrator.manifests.pins import find_pins
+from tests.simulators.clock import FakeClock
+from tests.simulators.forge import SimulatedForge, SimulatedForgeServer
+from tests.simulators.gitops_repository import SimulatedGitOps, SimulatedGitServer
+from tests.unit.gitops.changes import FILES, policy
+
+IDENTITY = "ci@acme.example"
+MAIN = BranchName("main")
+Hook = Callable[[str, str], None]
+
+
+@dataclass
+class Town:
+    """One Git server and its forge. Every job has clients of its own."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    git: SimulatedGitServer = field(default_factory=SimulatedGitServer)
+
+    def __post_init__(self) -> None:
+        self.forge = SimulatedForgeServer(self.git, self.clock)
+        self.policy: Policy = policy()
+        files = {str(path): content for path, content in FILES.items()}
+        files |= {path.replace("/dev/", "/staging/"): content for path, content in files.items()}
+        files |= {path.replace("/dev/", "/lab/"): content for path, content in files.items()}
+        self.git.commit_files(files)
+        self.git.refs[BranchName("lab").ref] = self.tip(MAIN)
+
+    def tip(self, branch: BranchName) -> CommitId:
+        return self.git.refs[branch.ref]
+
+    def clients(self, hook: Hook | None = None) -> tuple[SimulatedGitOps, SimulatedForge]:
+        told: Hook = hook or (lambda port, method: None)
+        repository = SimulatedGitOps(
+            self.git, self.clock, f"hybrid-ci <{IDENTITY}>", before_call=lambda method: told("git", method)
+        )
+        return repository, SimulatedForge(self.forge, before_call=lambda method: told("forge", method))
+
+    def desk(self, hook: Hook | None = None, *, reopen: bool = False) -> Desk:
+        repository, forge = self.clients(hook)
+        return Desk(repository, forge, self.policy, self.clock, describe, IDENTITY, reopen)
+
+    def hand_off(self, change: Change) -> Outcome:
+        return hand_off(self.desk(), change)
+
+    def pinned(self, ref: str, image: Repository) -> set[str | None]:
+        """The tags of every pin of the image in the tree of a ref, with a digest each."""
+        files = self.git.commits[self.git.refs[BranchName(ref).ref]].files
+        pins = [
+            pin.image
+            for path, content in files.items()
+            if isinstance(content, bytes) and path.value.endswith(".yaml") and "/staging/" not in path.value
+            for pin in find_pins(RepoPath(path.value), content).pins
+        ]
+        return {pin.tag for pin in pins if pin.repository == image and pin.digest is not None}
+
+    def pulls(self, state: PullRequestState | None = None) -> list[PullRequest]:
+        views = [self.forge.view(pull) for pull in self.forge.pulls.values()]
+        return [view for view in views if state in (None, view.state)]
+
+    def open_pulls(self) -> list[PullRequest]:
+        return self.pulls(PullRequestState.OPEN)
+
+    def merge(self, number: int) -> None:
+        """A person merges."""
+        view = next(pull for pull in self.pulls() if pull.number == number)
+        assert view.head_commit is not None
+        SimulatedForge(self.forge, "a person").merge(number, view.head_commit)
+
+
+def describe(plan: ChangePlan) -> PullRequestText:
+    stamp = f"<!-- release {plan.change.release} -->"
+    pins = ", ".join(str(pin.after) for pin in plan.pins)
+    return PullRequestText(
+        f"{plan.change.release} to {plan.change.environment}", f"{BLOCK_BEGIN}\n{stamp}\n{pins}\n{BLOCK_END}", stamp
+    )
