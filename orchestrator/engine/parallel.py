@@ -2,17 +2,80 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, TypeVar
+
+from orchestrator.engine.process import terminate_all
 
 _Result = TypeVar("_Result")
+_ENDING_SECONDS = 1.0  # after an interruption, for calls to clean up behind a child that was ended
 
 
 def side_by_side(calls: Sequence[Callable[[], _Result]], workers: int = 8) -> list[_Result]:
-    """The results in the order of the calls. When some raise, the first of them in that order is raised."""
+    """The results in the order of the calls. When some raise, the first of them in that order is raised.
+
+    An interruption (Ctrl-C, SIGTERM) ends the children that the calls wait for, begins no further call, and does
+    not wait for one that hangs in a read.
+    """
     if len(calls) <= 1:
         return [call() for call in calls]
-    with ThreadPoolExecutor(min(workers, len(calls)), thread_name_prefix="hybrid-ci") as pool:
-        futures = [pool.submit(call) for call in calls]
-        return [future.result() for future in futures]
+    work = _Work(calls)
+    # No ThreadPoolExecutor: it joins its threads whatever happens, at the latest when the interpreter ends.
+    threads = [
+        threading.Thread(target=work.run, name=f"hybrid-ci-{number}", daemon=True)
+        for number in range(min(workers, len(calls)))
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        work.stop()
+        terminate_all()
+        _join_for(threads, _ENDING_SECONDS)
+        raise
+    return work.results()
+
+
+def _join_for(threads: Sequence[threading.Thread], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(timeout=max(0.0, end - time.monotonic()))
+
+
+class _Work(Generic[_Result]):
+    """The calls that are left, and how the others ended."""
+
+    def __init__(self, calls: Sequence[Callable[[], _Result]]) -> None:
+        self._calls = calls
+        self._left = iter(range(len(calls)))
+        self._lock = threading.Lock()
+        self._done: dict[int, _Result] = {}
+        self._failed: dict[int, BaseException] = {}
+
+    def run(self) -> None:
+        """Take calls until none is left."""
+        while (index := self._next()) is not None:
+            try:
+                self._done[index] = self._calls[index]()
+            except BaseException as error:  # handed over to the thread that asked
+                self._failed[index] = error
+
+    def stop(self) -> None:
+        """Begin no further call."""
+        with self._lock:
+            self._left = iter(())
+
+    def results(self) -> list[_Result]:
+        """All of them. Raises the first error in the order of the calls."""
+        if self._failed:
+            raise self._failed[min(self._failed)]
+        return [self._done[index] for index in range(len(self._calls))]
+
+    def _next(self) -> int | None:
+        with self._lock:
+            return next(self._left, None)
