@@ -96,9 +96,7 @@ def ensure(state: Path, *, install: bool, say: packages.Say) -> Engine:
         return found
     needed = packages.missing(packages.engine_needs())
     if os.geteuid() != 0 or platform.system() != "Linux":
-        raise MachineError(
-            "no Docker Engine is reachable, and starting a private one needs root on Linux", hint=_advice()
-        )
+        raise MachineError(f"{_unreachable()}, and a private one needs root on Linux", hint=_advice())
     if needed and not install:
         raise MachineError(
             "no Docker Engine is reachable, and a private one needs " + ", ".join(needed),
@@ -236,6 +234,11 @@ def _remove_cgroups(root: Path) -> None:
         for folder, _, _ in os.walk(root, topdown=False):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
+
+
+def _unreachable() -> str:
+    closed = [host for host in engine_api.candidates() if engine_api.is_closed(host)]
+    return f"this user may not talk to the engine at {closed[0]}" if closed else "no Docker Engine is reachable"
 
 
 def _advice() -> str:

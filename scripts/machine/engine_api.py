@@ -64,6 +64,12 @@ def version(host: str, timeout: float = 5.0) -> dict[str, Any] | None:
     return None
 
 
+def is_closed(host: str) -> bool:
+    """There is an engine's socket, and this user may not use it."""
+    path = urlsplit(host).path
+    return host.startswith("unix:") and Path(path).exists() and not os.access(path, os.R_OK | os.W_OK)
+
+
 def has_image(host: str, name: str) -> bool:
     """The engine holds an image of this name."""
     try:

@@ -196,3 +196,13 @@ def stand_in(folder: Path, name: str, body: str) -> None:
     script = folder / name
     script.write_text(f"#!/bin/sh\n{body}\n")
     script.chmod(0o755)
+
+
+def test_a_socket_that_this_user_may_not_use_is_told_from_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent, present = f"unix://{tmp_path}/none.sock", tmp_path / "there.sock"
+    present.touch()
+    assert not engine_api.is_closed(absent)
+    assert not engine_api.is_closed(f"unix://{present}")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may use any
+    assert engine_api.is_closed(f"unix://{present}")
+    assert not engine_api.is_closed(absent)
