@@ -83,7 +83,7 @@ class RegistryCredentials:
     ``own`` are the registries that the general pair is meant for: it is sent to no other one.
     """
 
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)  # it may hold passwords
     home: Path
     own: Collection[str] = ()
     helper: Helper = field(default=lambda name, registry, environment: _ask_helper(name, registry, environment))
