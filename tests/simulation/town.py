@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.core.change import Change, ChangePlan
-from orchestrator.core.environment import Policy
+from orchestrator.core.environment import POLICY_PATH, Policy
 from orchestrator.core.image import Repository
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.forges.base import PullRequest, PullRequestState
@@ -16,7 +16,7 @@ from orchestrator.manifests.pins import find_pins
 from tests.simulators.clock import FakeClock
 from tests.simulators.forge import SimulatedForge, SimulatedForgeServer
 from tests.simulators.gitops_repository import SimulatedGitOps, SimulatedGitServer
-from tests.unit.gitops.changes import FILES, policy
+from tests.unit.gitops.changes import FILES, POLICY, policy
 
 IDENTITY = "ci@acme.example"
 MAIN = BranchName("main")
@@ -36,7 +36,7 @@ class Town:
         files = {str(path): content for path, content in FILES.items()}
         files |= {path.replace("/dev/", "/staging/"): content for path, content in files.items()}
         files |= {path.replace("/dev/", "/lab/"): content for path, content in files.items()}
-        self.git.commit_files(files)
+        self.git.commit_files({POLICY_PATH: POLICY, **files})
         self.git.refs[BranchName("lab").ref] = self.tip(MAIN)
 
     def tip(self, branch: BranchName) -> CommitId:
