@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.ci.redact import redactor
 from orchestrator.core.change import Change, ChangePlan
 from orchestrator.core.release import Release
 from orchestrator.engine.events import stage
@@ -19,9 +20,9 @@ def desk_for(ports: Ports, cleared: Cleared, made: Release, identity: str, *, re
         # The change may be another release's, found on the branch: of that one only the commit is known.
         known = made if plan.change.release == made.id else None
         stamp = f"<!-- hybrid-ci:release {plan.change.release} -->"
-        block = pull_request.block(plan, known, cleared.waivers)
+        block = redactor(pull_request.block(plan, known, cleared.waivers))  # a subject can hold anything
         whole = "\n".join([BLOCK_BEGIN, stamp, "", block, "", BLOCK_END])
-        return PullRequestText(pull_request.title(plan), whole, stamp)
+        return PullRequestText(redactor(pull_request.title(plan)), whole, stamp)
 
     return Desk(ports.repository, ports.forge, cleared.policy, ports.clock, describe, identity, reopen)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from orchestrator.ci.redact import redactor
 from orchestrator.cli.app import OutputFormat
 from orchestrator.core.image import Repository
 from orchestrator.core.release import ReleasedImage
@@ -24,7 +25,7 @@ def print_result(result: ReleaseResult, now: datetime, output: OutputFormat, rec
     """Write the record if asked for, then the result to stdout."""
     record = record_of(result, now)
     if record_file is not None:
-        record.write(record_file)
+        record.write(record_file, redactor)
     if output is OutputFormat.JSON:
         typer.echo(record.to_json(), nl=False)
     elif output is OutputFormat.MARKDOWN:

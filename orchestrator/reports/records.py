@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -91,11 +92,11 @@ class ReleaseRecord(_Part):
         """Indented JSON with a final newline."""
         return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
 
-    def write(self, file: Path) -> None:
-        """Write the record. Raises ConfigurationError when the file can't be written."""
+    def write(self, file: Path, redact: Callable[[str], str] = str) -> None:
+        """Write the record, redacted. Raises ConfigurationError when the file can't be written."""
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(self.to_json(), encoding="utf-8")
+            file.write_text(redact(self.to_json()), encoding="utf-8")
         except OSError as error:
             raise ConfigurationError(
                 f"the record can't be written: {error.strerror}",
