@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -96,29 +97,127 @@ def run(
     its return code, not an exception; what ``on_line`` raises comes out here once the child has ended. Raises
     ProgramMissing, ProgramBroken.
     """
+    with tempfile.TemporaryDirectory(prefix="hybrid-ci-home-") as home:
+        child = _spawn(
+            argv,
+            child_environment(Path(home), inherit, environment or {}),
+            directory,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=pass_fds,
+        )
+        with _registered(child):
+            return _supervise(child, stdin, limits, on_line)
+
+
+def _spawn(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    directory: Path | None,
+    *,
+    stdin: int,
+    stderr: int,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
     program = shutil.which(argv[0])
     if program is None:
         raise ProgramMissing(f"{argv[0]} is not installed", hint=f"install {argv[0]} and make sure that it is on PATH")
-    with tempfile.TemporaryDirectory(prefix="hybrid-ci-home-") as home:
-        try:
-            child = subprocess.Popen(
-                [program, *argv[1:]],
-                env=child_environment(Path(home), inherit, environment or {}),
-                cwd=directory,
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,  # a group of its own, so that its children end with it
-                pass_fds=pass_fds,
+    try:
+        return subprocess.Popen(
+            [program, *argv[1:]],
+            env=environment,
+            cwd=directory,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,  # a group of its own, so that its children end with it
+            pass_fds=pass_fds,
+        )
+    except OSError as error:
+        raise ProgramBroken(
+            f"{argv[0]} can't be started: {error.strerror}",
+            where=error.filename and str(error.filename),
+            hint=f"see whether {program} runs in a shell, and in that folder",
+        ) from None
+
+
+class ConversationEnded(Exception):
+    """The child ended, or did not answer in time; what was asked has no answer."""
+
+
+class Conversation:
+    """A child that answers question after question, until ``close``: one start instead of many.
+
+    It is for children that answer each question before the next is asked. ``limits.seconds`` is the time for one
+    answer; stderr is dropped, so a caller that wants to know why it ended asks again with ``run``. Not safe for
+    several threads at once. Raises ProgramMissing, ProgramBroken.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._limits = limits
+        self._pending = bytearray()
+        with contextlib.ExitStack() as stack:
+            home = stack.enter_context(tempfile.TemporaryDirectory(prefix="hybrid-ci-home-"))
+            self._child = _spawn(
+                argv,
+                child_environment(Path(home), (), environment or {}),
+                directory,
+                stdin=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
             )
+            stack.enter_context(self._child)
+            stack.enter_context(_registered(self._child))
+            _apply_limits(self._child.pid, limits)
+            self._stack = stack.pop_all()
+
+    def say(self, question: bytes) -> None:
+        """Send some bytes. Raises ConversationEnded."""
+        assert self._child.stdin is not None  # noqa: S101  (Popen was given pipes)
+        try:
+            self._child.stdin.write(question)
+            self._child.stdin.flush()
         except OSError as error:
-            raise ProgramBroken(
-                f"{argv[0]} can't be started: {error.strerror}",
-                where=error.filename and str(error.filename),
-                hint=f"see whether {program} runs in a shell, and in that folder",
-            ) from None
-        with _registered(child):
-            return _supervise(child, stdin, limits, on_line)
+            raise ConversationEnded from error
+
+    def line(self) -> bytes:
+        """The next line of the answer, without its end. Raises ConversationEnded."""
+        end = self._pending.find(b"\n")
+        while end < 0:
+            searched = len(self._pending)
+            self._receive()
+            end = self._pending.find(b"\n", searched)
+        taken = bytes(self._pending[:end])
+        del self._pending[: end + 1]
+        return taken
+
+    def exactly(self, count: int) -> bytes:
+        """The next ``count`` bytes of the answer. Raises ConversationEnded."""
+        while len(self._pending) < count:
+            self._receive()
+        taken = bytes(self._pending[:count])
+        del self._pending[:count]
+        return taken
+
+    def close(self) -> None:
+        """End the child. Closing twice does nothing."""
+        with contextlib.suppress(OSError):
+            self._stack.close()
+
+    def _receive(self) -> None:
+        assert self._child.stdout is not None  # noqa: S101  (Popen was given pipes)
+        pipe = self._child.stdout.fileno()
+        ready, _, _ = select.select([pipe], [], [], self._limits.seconds)
+        chunk = os.read(pipe, 4 * _CHUNK) if ready else b""
+        if not chunk:
+            raise ConversationEnded
+        self._pending += chunk
 
 
 def child_environment(home: Path, inherit: Sequence[str], extra: Mapping[str, str]) -> dict[str, str]:

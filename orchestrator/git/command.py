@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.core.errors import ConfigurationError, RemoteError
-from orchestrator.engine.process import DEFAULT_LIMITS, Completed, Limits, run
+from orchestrator.engine.process import DEFAULT_LIMITS, Completed, Conversation, Limits, run
 
 MINIMUM_VERSION = (2, 34)  # fetch --stdin, GIT_CONFIG_COUNT, SSH signing
 _VERSION = re.compile(rb"git version (\d+)\.(\d+)(?:\.(\d+))?")
@@ -153,6 +153,15 @@ class Git:
         if check:
             self._check(argv[0], completed)
         return completed
+
+    def converse(self, argv: Sequence[str], limits: Limits = DEFAULT_LIMITS) -> Conversation:
+        """Start ``git <argv>`` as a child that answers question after question, without any way to a remote.
+
+        Raises GitUnusable and ProgramMissing.
+        """
+        require_version()
+        environment = self._environment(_NO_TRANSPORT)
+        return Conversation(["git", *argv], environment=environment, directory=self.git_dir, limits=limits)
 
     def with_configuration(self, *more: tuple[str, str]) -> Git:
         """The same with further command-scope configuration."""

@@ -6,21 +6,24 @@ object that is not here is left out of the answer, and the caller decides whethe
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from orchestrator.core.errors import RemoteError
 from orchestrator.core.names import CommitId
-from orchestrator.engine.process import Limits
+from orchestrator.engine.process import Conversation, ConversationEnded, Limits
 from orchestrator.git.command import Git
 
 DEFAULT_READ_LIMIT = 256 * 1024 * 1024
+_FEW = 500  # from here on one batch of its own is faster than question by question
+_ANSWER_SECONDS = 60.0
 _HEX_LENGTH = {"sha1": 40, "sha256": 64}
 
 
@@ -63,6 +66,7 @@ class ObjectStore:
         self.object_format = object_format
         self._objects = git_dir / "objects"
         self._view = Git(_view_of(git_dir), where=where)
+        self._reader: Conversation | None = None
 
     @property
     def is_shallow(self) -> bool:
@@ -95,16 +99,43 @@ class ObjectStore:
         return _HEX_LENGTH[self.object_format] // 2
 
     def read(self, ids: Iterable[str], limit: int = DEFAULT_READ_LIMIT) -> dict[str, StoredObject]:
-        """The objects that are here, in one batch. Raises GitOutputTooLarge above ``limit`` bytes, GitFailed."""
+        """The objects that are here. Raises GitOutputTooLarge above ``limit`` bytes, GitFailed."""
         wanted = list(dict.fromkeys(ids))
         if not wanted:
             return {}
+        if len(wanted) <= _FEW:
+            with contextlib.suppress(ConversationEnded):  # the batch below tells why, or still works
+                return self._ask(wanted, limit)
+            self.close()
         answer = self._view.run(
             ["cat-file", "--batch"],
             stdin="".join(f"{one}\n" for one in wanted).encode(),
             limits=Limits(output=limit),
         )
         return dict(_parse_batch(answer.stdout))
+
+    def close(self) -> None:
+        """End the child that reads. The next read starts another one."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _ask(self, wanted: Sequence[str], limit: int) -> dict[str, StoredObject]:
+        """One child answers all small reads: starting git anew costs more than most of its answers."""
+        if self._reader is None:
+            self._reader = self._view.converse(["cat-file", "--batch"], Limits(seconds=_ANSWER_SECONDS))
+        found: dict[str, StoredObject] = {}
+        for one in wanted:
+            self._reader.say(f"{one}\n".encode())
+            header = _parse_header(self._reader.line())
+            if header is None:
+                continue
+            identity, kind, size = header
+            limit -= size
+            if limit < 0:
+                raise ConversationEnded
+            found[identity] = StoredObject(kind, self._reader.exactly(size + 1)[:-1])
+        return found
 
     def write(self, kind: Kind, content: bytes) -> str:
         """Store an object; gives its id. Writing one that is there changes nothing."""
@@ -134,17 +165,22 @@ def _write_repository(git_dir: Path, object_format: str) -> None:
 
 
 def _parse_batch(answer: bytes) -> Iterable[tuple[str, StoredObject]]:
-    """Read git-cat-file(1)'s BATCH OUTPUT: ``<id> <kind> <size>\\n<content>\\n`` or ``<id> missing\\n``."""
+    """Read git-cat-file(1)'s BATCH OUTPUT: a header, the content, and a line end for each object."""
     position = 0
     while position < len(answer):
         end = answer.index(b"\n", position)
-        words = answer[position:end].decode("ascii", "replace").split(" ")
+        header = _parse_header(answer[position:end])
         position = end + 1
-        if len(words) != 3:
-            continue  # "missing"
-        identity, kind, size = words[0], Kind(words[1]), int(words[2])
-        yield identity, StoredObject(kind, answer[position : position + size])
-        position += size + 1
+        if header is not None:
+            identity, kind, size = header
+            yield identity, StoredObject(kind, answer[position : position + size])
+            position += size + 1
+
+
+def _parse_header(line: bytes) -> tuple[str, Kind, int] | None:
+    """``<id> <kind> <size>``; None for ``<id> missing``."""
+    words = line.decode("ascii", "replace").split(" ")
+    return (words[0], Kind(words[1]), int(words[2])) if len(words) == 3 else None
 
 
 def commit_headers(content: bytes) -> tuple[Mapping[str, list[str]], str]:

@@ -129,6 +129,7 @@ class ObjectReader:
         """Small folders with a hinted name that are known by id and not here yet; each is given once."""
         if not self._hints:
             return []
+        self._remember_upper_folders()
         found = {
             entry.id
             for tree in self._trees.values()
@@ -138,6 +139,13 @@ class ObjectReader:
         self._hints = frozenset()
         small = [one for one in sorted(found) if self._shares.get(one, 1.0) <= _WHOLE_SHARE]
         return small[:_MOST_HINTED]
+
+    def _remember_upper_folders(self) -> None:
+        """Those that came along with the commit."""
+        root = self._trees.get(self._roots[self._current]) if self._current in self._roots else None
+        ids = [entry.id for entry in root.entries if entry.is_folder and entry.id not in self._trees] if root else []
+        for identity, stored in self._store.read(ids).items():
+            self.remember_tree(identity, Tree.parse(content_of(stored, Kind.TREE), self._store.id_length))
 
     # --- asking ----------------------------------------------------------------------------------------------------
 

@@ -68,12 +68,15 @@ class GitRepository:
         self._home = Path(tempfile.mkdtemp(prefix="hybrid-ci-git-", dir=workdir))  # 0700
         self._lock = threading.RLock()
         self._hints = tuple(hints)
+        self._stores: list[ObjectStore] = []
         self._global_config = self._write_global_config()
         self._use_format("sha1")
         self._history: History | None = None
 
     def close(self) -> None:
         """Remove the private repository. Closing twice does nothing."""
+        for store in self._stores:
+            store.close()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -226,6 +229,7 @@ class GitRepository:
     def _open(self, name: str, object_format: str) -> tuple[ObjectStore, Remote]:
         path = self._home / f"{name}-{object_format}.git"
         store = ObjectStore.create(path, object_format, self.url, self._global_config)
+        self._stores.append(store)
         return store, Remote(self._url, store, self._credentials, self._stall_seconds)
 
     def _adopt_format(self, commit: CommitId) -> None:

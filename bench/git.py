@@ -1,0 +1,261 @@
+"""One handoff on a GitOps monorepo over smart HTTP, against clones and against what git itself needs at least.
+
+    make bench-git N="100 1000 10000"        RUNS=7, BRANCHES=20000 and DELAY=0.02 (seconds a request) for more
+
+The server is another process on loopback. All ways do the same to the same file of a service that is drawn anew for
+each run: read, change one pin, commit, push a new branch. Ours is the library's own handoff with policy and plan.
+Interpreter start and the pull request's call are left out for all. The floor is ``git ls-remote`` and ``git push``
+of a commit that is ready.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench._report import finish, table
+from bench.git_repo import prepared, service
+from bench.handoff import hand_off_once
+
+_MEBIBYTE = 1024 * 1024
+_OURS_COLD, _OURS_WARM, _FLOOR = "ours, cold", "ours, warm", "floor"
+_FULL, _SHALLOW = "full clone + worktree", "--depth 1 + worktree"
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server in its own process."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/gitops.git"
+
+    def counts(self) -> Mapping[str, int]:
+        """Requests, connections and bytes since the last call."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_counts") as answer:
+            counts: Mapping[str, int] = json.load(answer)
+            return counts
+
+
+@contextmanager
+def _serving(root: Path, delay: float) -> Iterator[Server]:
+    argv = [sys.executable, "-m", "tests.servers.git_http", str(root), str(delay)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin and child.stdout
+        try:
+            yield Server(int(child.stdout.readline()))
+        finally:
+            child.stdin.close()
+
+
+@dataclass
+class Way:
+    """One way to do it: ``prepare`` is not timed and gives what ``act`` then does."""
+
+    prepare: Callable[[int], Callable[[], None]]
+    seconds: list[float] = field(default_factory=list)
+    mebibytes: list[float] = field(default_factory=list)
+    requests: list[int] = field(default_factory=list)
+    peak: float = 0.0
+
+
+class Bench:
+    """All ways on one repository."""
+
+    def __init__(self, services: int, server: Server, scratch: Path, bare: Path) -> None:
+        self._services, self._server, self._scratch, self._bare = services, server, scratch, bare
+        self._rng = random.Random(1)
+        self._run = 0
+        self._ready = scratch / "ready.git"
+        _git(scratch, "clone", "--quiet", "--bare", str(bare), str(self._ready))
+        self._cache = scratch / "cache"
+        self.ways = {
+            _FLOOR: Way(self._floor),
+            _OURS_COLD: Way(self._cold),
+            _OURS_WARM: Way(self._warm),
+            _SHALLOW: Way(lambda run: self._worktree(run, "--depth=1")),
+            _FULL: Way(lambda run: self._worktree(run)),
+        }
+
+    def measure(self, runs: int, most_full_clones: int) -> None:
+        """Every way in turn, ``runs`` times; a first turn that does not count warms everything up."""
+        for turn in range(runs + 1):
+            for name, way in self.ways.items():
+                if name == _FULL and turn > most_full_clones:
+                    continue
+                act = way.prepare(self._next())
+                self._server.counts()
+                begin = time.perf_counter()
+                act()
+                taken = time.perf_counter() - begin
+                counts = self._server.counts()
+                if turn:
+                    way.seconds.append(taken)
+                    way.mebibytes.append((counts["sent"] + counts["received"]) / _MEBIBYTE)
+                    way.requests.append(counts["requests"])
+        for way in self.ways.values():
+            way.peak = _peak_mebibytes(way.prepare(self._next()))
+
+    def _next(self) -> int:
+        self._run += 1
+        return self._run
+
+    def _draw(self) -> int:
+        return self._rng.randrange(self._services)
+
+    # --- the ways --------------------------------------------------------------------------------------------------
+
+    def _cold(self, run: int) -> Callable[[], None]:
+        number = self._draw()
+        return lambda: hand_off_once(self._server.url, number, run, self._scratch, None)
+
+    def _warm(self, run: int) -> Callable[[], None]:
+        number = self._draw()
+        return lambda: hand_off_once(self._server.url, number, run, self._scratch, self._cache)
+
+    def _floor(self, run: int) -> Callable[[], None]:
+        number = self._draw()
+        path = f"apps/{service(number)}/overlays/dev/kustomization.yaml"
+        content = _edited(_git(self._ready, "show", f"main:{path}"), run)
+        blob = _git(self._ready, "hash-object", "-w", "--stdin", stdin=content).strip()
+        index = {"GIT_INDEX_FILE": str(self._scratch / "index")}
+        _git(self._ready, "read-tree", "main", **index)
+        _git(self._ready, "update-index", "--cacheinfo", f"100644,{blob},{path}", **index)
+        tree = _git(self._ready, "write-tree", **index).strip()
+        commit = _git(self._ready, "commit-tree", tree, "-p", "main", "-m", f"Run {run}").strip()
+
+        def act() -> None:
+            _git(self._ready, "ls-remote", self._server.url, "refs/heads/main")
+            _git(self._ready, "push", "--quiet", self._server.url, f"{commit}:refs/heads/floor-{run}")
+
+        return act
+
+    def _worktree(self, run: int, *options: str) -> Callable[[], None]:
+        number = self._draw()
+        checkout = self._scratch / f"checkout-{run}"
+        file = checkout / f"apps/{service(number)}/overlays/dev/kustomization.yaml"
+
+        def act() -> None:
+            _git(self._scratch, "clone", "--quiet", *options, self._server.url, str(checkout))
+            file.write_text(_edited(file.read_text(), run))
+            _git(checkout, "commit", "--quiet", "-am", f"Run {run}")
+            _git(checkout, "push", "--quiet", "origin", f"HEAD:refs/heads/worktree-{run}")
+            shutil.rmtree(checkout)
+
+        return act
+
+
+def _edited(text: str, run: int) -> str:
+    return re.sub(r"newTag: .*", f"newTag: run-{run}", text)
+
+
+def _git(directory: Path, *argv: str, stdin: str | None = None, **extra: str) -> str:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_AUTHOR_NAME": "Bench",
+        "GIT_AUTHOR_EMAIL": "bench@example.com",
+        "GIT_COMMITTER_NAME": "Bench",
+        "GIT_COMMITTER_EMAIL": "bench@example.com",
+    }
+    done = subprocess.run(
+        ["git", *argv], cwd=directory, input=stdin, capture_output=True, text=True, env=environment | extra, check=True
+    )
+    return done.stdout
+
+
+def _peak_mebibytes(act: Callable[[], None]) -> float:
+    """The largest resident size of the work and of any child, in a process of its own."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+
+    def work() -> None:
+        act()
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        sender.send(max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+
+    process = context.Process(target=work)
+    process.start()
+    process.join()
+    return float(receiver.recv()) / 1024
+
+
+def _report(services: int, ways: Mapping[str, Way]) -> dict[str, float]:
+    floor = statistics.median(ways[_FLOOR].seconds)
+    rows = [
+        (
+            name,
+            f"{statistics.median(way.seconds) * 1e3:.0f}",
+            statistics.median(way.seconds) / floor,
+            statistics.median(way.mebibytes),
+            statistics.median(way.requests),
+            f"{way.peak:.0f}",
+            len(way.seconds),
+        )
+        for name, way in ways.items()
+    ]
+    print(f"\n{services} services, {services * 6} files")
+    print(table(("way", "ms (median)", "x floor", "MiB", "requests", "peak MiB", "runs"), rows), flush=True)
+    return {
+        "cold_x_floor": statistics.median(ways[_OURS_COLD].seconds) / floor,
+        "warm_x_floor": statistics.median(ways[_OURS_WARM].seconds) / floor,
+        "cold_mib": statistics.median(ways[_OURS_COLD].mebibytes),
+        "full_clone_x_floor": statistics.median(ways[_FULL].seconds) / floor,
+        "depth_1_x_floor": statistics.median(ways[_SHALLOW].seconds) / floor,
+    }
+
+
+def _add_branches(bare: Path, number: int) -> None:
+    """Branches as a busy server has them, for what listing them costs."""
+    tip = _git(bare, "rev-parse", "main").strip()
+    lines = "".join(f"create refs/heads/ci/branch-{one:06} {tip}\n" for one in range(number))
+    _git(bare, "update-ref", "--stdin", stdin=lines)
+    _git(bare, "pack-refs", "--all")
+
+
+def main() -> None:
+    """Measure each size, print its table, print the figures (of the largest size, the others with their size)."""
+    sizes = [int(size) for size in os.environ.get("N", "100 1000 10000").split()]
+    runs, delay = int(os.environ.get("RUNS", "7")), float(os.environ.get("DELAY", "0"))
+    branches = int(os.environ.get("BRANCHES", "0"))
+    figures: dict[str, float] = {}
+    for size in sizes:
+        with tempfile.TemporaryDirectory(prefix="bench-git-", dir=os.environ.get("BENCH_SCRATCH")) as folder:
+            scratch = Path(folder)
+            root = scratch / "root"
+            root.mkdir()
+            bare = root / "gitops.git"
+            shutil.copytree(prepared(size), bare)
+            _add_branches(bare, branches)
+            with _serving(root, delay) as server:
+                bench = Bench(size, server, scratch, bare)
+                bench.measure(runs, most_full_clones=runs if size <= 1000 else 3)
+            measured = _report(size, bench.ways)
+        if size == max(sizes):
+            figures |= measured
+        else:
+            figures |= {f"{name}_at_{size}": value for name, value in measured.items() if name.endswith("x_floor")}
+    finish("bench-git", figures)
+
+
+if __name__ == "__main__":
+    main()

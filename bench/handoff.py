@@ -1,0 +1,65 @@
+"""One handoff by the library, on a real repository and a forge that only remembers: what the benchmarks repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.git_repo import image, service
+from orchestrator.config.loader import load_policy
+from orchestrator.core.change import Action, Change
+from orchestrator.core.environment import POLICY_PATH
+from orchestrator.core.image import Digest, PinnedImage, Repository
+from orchestrator.core.names import BranchName, RemoteURL, RepoPath
+from orchestrator.engine.clock import SystemClock
+from orchestrator.forges.base import PullRequest, PullRequestDraft, PullRequestState
+from orchestrator.gitops.handoff import Desk, PullRequestText, hand_off
+from orchestrator.gitops.outcome import Opened
+from orchestrator.gitops.repository import GitRepository
+
+_BASE = BranchName("main")
+
+
+class _Forge:
+    """Answers at once: the pull request's call is left out of all figures."""
+
+    name = "none"
+
+    def check_access(self) -> None:
+        """Nothing."""
+
+    def pull_requests(self, head: BranchName, base: BranchName) -> Sequence[PullRequest]:
+        """None yet."""
+        return []
+
+    def open(self, draft: PullRequestDraft) -> PullRequest:
+        """The first one."""
+        return PullRequest(
+            1, "http://forge/1", draft.title, draft.body, draft.head, None, draft.base, PullRequestState.OPEN, "bench"
+        )
+
+    def update(self, number: int, *, title: str, body: str) -> PullRequest:
+        """As asked."""
+        return PullRequest(number, "http://forge/1", title, body, _BASE, None, _BASE, PullRequestState.OPEN, "bench")
+
+    def close(self, number: int, comment: str) -> PullRequest:
+        """Never needed here."""
+        raise NotImplementedError
+
+
+def hand_off_once(url: str, number: int, run: int, scratch: Path, cache: Path | None) -> None:
+    """Read the policy, plan, commit, push a new branch, and see that it is there."""
+    clock = SystemClock()
+    application = service(number)
+    options: dict[str, object] = {}
+    with GitRepository(RemoteURL(url), workdir=scratch, hints=[application], clock=clock, **options) as repository:
+        tip = repository.tips([_BASE.ref])[_BASE.ref]
+        content = repository.files(tip, [POLICY_PATH])[RepoPath(POLICY_PATH)]
+        policy = load_policy(content, POLICY_PATH, _BASE)
+        pinned = PinnedImage(Repository.parse(image(number)), Digest.of(str(run).encode()), f"run-{run}")
+        change = Change(Action.PIN, "dev", application, (pinned,), f"run-{run}")
+        desk = Desk(
+            repository, _Forge(), policy, clock, lambda plan: PullRequestText("title", "body", "stamp"), "bench"
+        )
+        outcome = hand_off(desk, change)
+        assert isinstance(outcome, Opened), outcome
