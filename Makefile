@@ -35,8 +35,12 @@ typecheck: .venv/.stamp ## mypy --strict
 	@$(BIN)/mypy
 	@$(BIN)/mypy -p scripts -p bench
 
-# Each bench prints a table for people and, as its last line, one JSON object.
-BENCHES := bench-startup
+# These print a table for people and, as their last line, one JSON object.
+BENCHES := bench-startup bench-git
+
+.PHONY: corpus
+corpus: .venv/.stamp ## pins of real manifests against the right edit, byte for byte (HYBRID_CI_CORPUS=folder)
+	@$(BIN)/python -m bench.corpus
 
 .PHONY: bench
 bench: $(BENCHES) ## all benchmarks
@@ -44,6 +48,10 @@ bench: $(BENCHES) ## all benchmarks
 .PHONY: bench-startup
 bench-startup: .venv/.stamp ## start-up of the installed command, against python -c pass
 	@$(BIN)/python -m bench.startup
+
+.PHONY: bench-git
+bench-git: .venv/.stamp ## a handoff on a GitOps monorepo, against clones and git's own floor (N="100 1000 10000")
+	@$(if $(N),N="$(N)") $(BIN)/python -m bench.git
 
 .PHONY: lock
 lock: ## renew requirements-dev.txt (needs uv)
