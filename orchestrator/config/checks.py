@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.config.loader import LoadedApplication, load_application, load_policy
+from orchestrator.config.loader import LoadedApplication, load_application, load_policy, read_limited
 from orchestrator.config.models import ImageConfig
 from orchestrator.core.errors import ConfigurationError
-from orchestrator.core.names import BranchName
 
 
 @dataclass
@@ -35,22 +34,12 @@ def check_files(config: Path, policy: Path | None) -> CheckReport:
 
 def _check_policy(file: Path) -> list[str]:
     try:
-        content = file.read_bytes()
+        content = read_limited(file)
     except OSError as error:
-        raise ConfigurationError(f"the policy can't be read: {error.strerror}", where=str(file)) from None
-    base = _declared_base(content)
-    return list(load_policy(content, str(file), base).environments)
-
-
-def _declared_base(content: bytes) -> BranchName:
-    """Offline there is no branch to compare with, so the policy's own word is taken."""
-    import yaml
-
-    try:
-        data = yaml.safe_load(content[: 1 << 20])
-        return BranchName(str(data.get("base", "main")))
-    except (yaml.YAMLError, AttributeError, RecursionError, ConfigurationError):
-        return BranchName("main")  # the loader reports what is wrong
+        raise ConfigurationError(
+            f"the policy can't be read: {error.strerror}", where=str(file), hint="check the path and its permissions"
+        ) from None
+    return list(load_policy(content, str(file), None).environments)
 
 
 def dockerfile_of(image: ImageConfig, directory: Path) -> Path:
@@ -64,9 +53,11 @@ def _check_images(application: LoadedApplication, report: CheckReport) -> None:
         context = application.directory / image.context
         dockerfile = dockerfile_of(image, application.directory)
         if not context.is_dir():
-            problems.append(f"images.{name}.context: there is no folder {context}")
+            place = application.place("images", name, "context")
+            problems.append(f"{place}: images.{name}.context: there is no folder {context}")
         elif not dockerfile.is_file():
-            problems.append(f"images.{name}.dockerfile: there is no file {dockerfile}")
+            place = application.place("images", name, "dockerfile")
+            problems.append(f"{place}: images.{name}.dockerfile: there is no file {dockerfile}")
         if not image.tests:
             report.warnings.append(f"images.{name} has no tests: whatever builds is handed off")
     if problems:

@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from orchestrator.core.errors import HybridCIError
+from orchestrator.core.change import encode
+from orchestrator.core.errors import ConfigurationError, HybridCIError
 from orchestrator.core.image import Platform, Repository
 from orchestrator.core.names import BranchName, RemoteURL
 
@@ -21,8 +22,10 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,98}[A-Za-z0-9])?")
 _DURATION = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<unit>ms|s|m|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_SIZE = re.compile(r"(?P<number>[0-9]+)(?P<unit>Ki|Mi|Gi)")
+_SIZE = re.compile(r"(?P<number>[0-9]{1,9})(?P<unit>Ki|Mi|Gi)")
 _SIZES = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+_SMALLEST_MEMORY, _LARGEST_MEMORY = 4 << 20, 1 << 40  # Docker takes no less; more is a slip of the pen
+_LONGEST_REF_PART = 200  # bytes; a file system's names end at 255, and git adds ".lock"
 _TAG_FIELDS = {"version", "sha", "commit", "branch", "date"}
 
 
@@ -46,6 +49,8 @@ def _checked(kind: Callable[[str], object]) -> AfterValidator:
 
 
 def _seconds(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("write a duration as 30s, 5m or 1h")
     if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
         return float(match["number"]) * _UNITS[match["unit"] or "s"]
     if isinstance(value, str):
@@ -54,9 +59,12 @@ def _seconds(value: object) -> object:
 
 
 def _bytes(value: object) -> object:
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
-        return int(match["number"]) * _SIZES[match["unit"]]
-    raise ValueError("write a size as 256Mi or 1Gi")
+    if not isinstance(value, str) or not (match := _SIZE.fullmatch(value)):
+        raise ValueError("write a size as 256Mi or 1Gi")
+    size = int(match["number"]) * _SIZES[match["unit"]]
+    if not _SMALLEST_MEMORY <= size <= _LARGEST_MEMORY:
+        raise ValueError("a container gets between 4Mi and 1024Gi")
+    return size
 
 
 def _argv(value: object) -> object:
@@ -78,13 +86,22 @@ def _is_url(text: str) -> bool:
 
 def _gitops_url(text: str) -> str:
     if _is_url(text):
-        _check(RemoteURL, text)
+        return _check(RemoteURL, text)
+    if not text.isprintable():
+        raise ValueError("a path holds no control characters")
     return text
 
 
 def _path(text: str) -> str:
     if text.startswith("/") or ".." in text.split("/"):
-        raise ValueError("write a path relative to the repository's root, without '..'")
+        raise ValueError("write a relative path without '..'")
+    return text
+
+
+def _short_enough_for_a_branch(text: str) -> str:
+    """In a branch, every upper-case letter and sign of the name takes three characters."""
+    if len(encode(text)) > _LONGEST_REF_PART:
+        raise ValueError("the name is too long for a branch; use fewer upper-case letters and signs")
     return text
 
 
@@ -97,27 +114,32 @@ def _tag_template(text: str) -> str:
 
 
 Name = Annotated[str, _matching(_NAME, "use lower-case letters, digits, '.', '_' and '-' (at most 63)")]
-EnvironmentName = Annotated[str, _matching(_ENVIRONMENT, "use letters, digits, '.', '_', '-' and '/' (at most 100)")]
+EnvironmentName = Annotated[
+    str,
+    _matching(_ENVIRONMENT, "use letters, digits, '.', '_', '-' and '/' (at most 100)"),
+    AfterValidator(_short_enough_for_a_branch),
+]
 Seconds = Annotated[
     float, BeforeValidator(_seconds), Field(gt=0, le=86_400, json_schema_extra={"type": ["number", "string"]})
 ]
-Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=4 << 20, json_schema_extra={"type": "string"})]
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(json_schema_extra={"type": "string"})]
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 Argv = Annotated[
     tuple[str, ...], BeforeValidator(_argv), Field(min_length=1, json_schema_extra={"type": ["array", "string"]})
 ]
-RelativePath = Annotated[str, AfterValidator(_path), Field(min_length=1)]
+RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_path)]
 RepositoryName = Annotated[str, _checked(Repository.parse)]
 PlatformName = Annotated[str, _checked(Platform.parse)]
 Branch = Annotated[str, _checked(BranchName)]
-TagTemplate = Annotated[str, AfterValidator(_tag_template), Field(min_length=1)]
+TagTemplate = Annotated[str, Field(min_length=1), AfterValidator(_tag_template)]
 
 
 class HttpCheck(Model):
     """What a running container must answer."""
 
-    port: int = Field(ge=1, le=65535, description="Port inside the container; published on loopback for the test.")
+    port: Port = Field(description="Port inside the container; published on loopback for the test.")
     path: str = Field(default="/", pattern=r"^/", description="Path to ask for.")
-    status: int = Field(default=200, ge=100, le=599, description="Status that the answer must have.")
+    status: int = Field(default=200, ge=100, le=599, strict=True, description="Status that the answer must have.")
     contains: str | None = Field(default=None, description="Text that the answer's body must hold.")
 
 
@@ -135,7 +157,7 @@ class TestConfig(Model):
         default=None, pattern=r"^/", description="JUnit XML (file or folder) to read from the container."
     )
     environment: dict[str, str] = Field(default_factory=dict, description="Variables for the container. No secrets.")
-    network: bool = Field(default=False, description="Let the container reach the network.")
+    network: bool = Field(default=False, strict=True, description="Let the container reach the network.")
     user: str | None = Field(default=None, description="User to run as instead of the image's own.")
     timeout: Seconds = Field(default=300.0, description="Time limit, such as 30s or 5m.")
     memory: Bytes = Field(default=512 << 20, description="Memory limit, such as 256Mi.")
@@ -173,14 +195,16 @@ class GitOpsConfig(Model):
     """Where to hand off."""
 
     repository: Annotated[str, AfterValidator(_gitops_url)] = Field(
-        description="The GitOps repository: https://, ssh://, user@host:path, or a path."
+        min_length=1, description="The GitOps repository: https://, ssh://, user@host:path, or a path."
     )
     environment: EnvironmentName = Field(description="The environment that a release is handed off to.")
     base: Branch = Field(
         default="main", description="The protected branch that holds the policy and takes pull requests."
     )
-    forge: str = Field(
-        default="auto", description="'auto' (by the repository's host), or the path of an embedded local forge."
+    forge: Annotated[str, AfterValidator(_gitops_url)] = Field(
+        default="auto",
+        min_length=1,
+        description="'auto' (by the repository's host), or the path of an embedded local forge.",
     )
 
 
@@ -268,7 +292,15 @@ class PolicyConfig(Model):
 
 
 def remote_url(text: str, directory: Path) -> RemoteURL:
-    """The repository's URL; a relative path is taken from the configuration file's folder."""
+    """The repository's URL; a relative path is taken from the configuration file's folder.
+
+    Raises InvalidName for what is neither, ConfigurationError for the home of a user that does not exist.
+    """
     if _is_url(text):
         return RemoteURL(text)
-    return RemoteURL(str((directory / Path(text).expanduser()).resolve()))
+    try:
+        return RemoteURL(str((directory / Path(text).expanduser()).resolve()))
+    except RuntimeError:
+        raise ConfigurationError(f"{text!r} names a user's home that is not there", where="gitops") from None
+    except ValueError:
+        raise ConfigurationError(f"{text!r} is not a path", where="gitops") from None
