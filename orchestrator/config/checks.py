@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,27 +20,45 @@ class CheckReport:
 
 
 def check_files(config: Path, policy: Path | None) -> CheckReport:
-    """Validate ``hybrid-ci.yaml``, and a policy file if one is named. Raises ConfigurationError."""
+    """Validate ``hybrid-ci.yaml``, and a policy file if one is named.
+
+    Raises ConfigurationError; when both files are broken, one with the problems of both.
+    """
     report = CheckReport()
-    if policy is None or config.exists():
-        application = load_application(config)
-        _check_images(application, report)
-        count = len(application.config.images)
-        report.sound.append(f"{config}: valid, {count} image{'s' if count != 1 else ''}")
-    if policy is not None:
-        environments = _check_policy(policy)
-        report.sound.append(f"{policy}: valid, environments {', '.join(environments)}")
+    broken = []
+    for look, file in ((_check_application, config), (_check_policy, policy)):
+        if file is None or (look is _check_application and policy is not None and not config.exists()):
+            continue  # a GitOps repository has a policy alone
+        try:
+            look(file, report)
+        except ConfigurationError as error:
+            broken.append(error)
+    if broken:
+        raise broken[0] if len(broken) == 1 else _both(broken)
     return report
 
 
-def _check_policy(file: Path) -> list[str]:
+def _both(broken: Sequence[ConfigurationError]) -> ConfigurationError:
+    details = [line for error in broken for line in error.details or (f"{error.where}: {error.message}",)]
+    return ConfigurationError("both files have problems", details=details, hint=broken[0].hint)
+
+
+def _check_application(file: Path, report: CheckReport) -> None:
+    application = load_application(file)
+    _check_images(application, report)
+    count = len(application.config.images)
+    report.sound.append(f"{file}: valid, {count} image{'s' if count != 1 else ''}")
+
+
+def _check_policy(file: Path, report: CheckReport) -> None:
     try:
         content = read_limited(file)
     except OSError as error:
         raise ConfigurationError(
             f"the policy can't be read: {error.strerror}", where=str(file), hint="check the path and its permissions"
         ) from None
-    return list(load_policy(content, str(file), None).environments)
+    environments = load_policy(content, str(file), None).environments
+    report.sound.append(f"{file}: valid, environments {', '.join(environments)}")
 
 
 def dockerfile_of(image: ImageConfig, directory: Path) -> Path:

@@ -68,7 +68,7 @@ def _bytes(value: object) -> object:
 
 
 def _argv(value: object) -> object:
-    return ["/bin/sh", "-c", value] if isinstance(value, str) else value
+    return ["/bin/sh", "-c", value] if isinstance(value, str) and value.strip() else value
 
 
 def _matching(pattern: re.Pattern[str], rule: str) -> AfterValidator:
@@ -125,7 +125,9 @@ Seconds = Annotated[
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(json_schema_extra={"type": "string"})]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 Argv = Annotated[
-    tuple[str, ...], BeforeValidator(_argv), Field(min_length=1, json_schema_extra={"type": ["array", "string"]})
+    tuple[str, ...],
+    BeforeValidator(_argv),
+    Field(min_length=1, json_schema_extra={"type": ["array", "string"], "minItems": 1, "minLength": 1}),
 ]
 RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_path)]
 RepositoryName = Annotated[str, _checked(Repository.parse)]
