@@ -6,6 +6,7 @@ Nothing here looks at what the cluster or a controller writes, however it is ask
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from orchestrator.core.image import ImageReference, InvalidReference, Repository
@@ -14,7 +15,7 @@ from orchestrator.manifests.formats.common import Found, Scan
 from orchestrator.manifests.formats.kubernetes import is_object
 from orchestrator.manifests.formats.targets import at_node
 from orchestrator.manifests.forms import Configured, Form, Whole, parse
-from orchestrator.manifests.places import find_place, key_above, steps_to
+from orchestrator.manifests.places import find_place, steps_to
 from orchestrator.manifests.scalars import CannotSpell, segments
 from orchestrator.manifests.texts import references_in
 from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, scalar, text_at, walk
@@ -82,19 +83,20 @@ def in_text(scan: Scan, node: Node, value: Scalar) -> Iterator[Found]:
 
 def arguments(scan: Scan, root: Node) -> Iterator[Found]:
     """``args``, ``command`` and ``env`` of containers."""
-    for node in walk(root):
-        key = key_above(node) if isinstance(node, Scalar) else None
-        listed = isinstance(node.parent, Sequence) and key in ("args", "command")
-        if isinstance(node, Scalar) and (listed or _is_environment_value(node, key)) and untouchable(node) is None:
+    for mapping in walk(root):
+        if not isinstance(mapping, Mapping):
+            continue
+        for key, value in mapping.pairs:
+            if isinstance(key, Scalar) and key.value in ("args", "command", "env") and isinstance(value, Sequence):
+                yield from _arguments_in(value)
+
+
+def _arguments_in(listed: Sequence) -> Iterator[Found]:
+    for item in listed.items:
+        node = item.get("value") if isinstance(item, Mapping) else item
+        if isinstance(node, Scalar) and untouchable(node) is None:
             for start, end, image in references_in(node.value):
                 yield Found(Whole(node, node, image, start, end), "argument")
-
-
-def _is_environment_value(node: Scalar, key: str | None) -> bool:
-    item = node.parent
-    if key != "value" or not isinstance(item, Mapping) or item.get("value") is not node:
-        return False
-    return isinstance(item.parent, Sequence) and key_above(item.parent) == "env"
 
 
 def blocks(scan: Scan, root: Node) -> Iterator[Found]:
@@ -109,9 +111,9 @@ def marked(scan: Scan) -> Iterator[Found]:
     text = scan.document.text
     if "hybrid-ci:" not in text or not scan.options.markers:
         return
-    scalars = [node for root in scan.document.roots for node in walk(root) if isinstance(node, Scalar)]
+    scalars = Scalars(scan.document.roots)
     for match in MARKER.finditer(text):
-        node = beside(text, scalars, match.start())
+        node = scalars.beside(text, match.start())
         repository = marked_repository(match["image"])
         if node is None or repository is None:
             continue
@@ -130,16 +132,24 @@ def marked_repository(text: str) -> Repository | None:
         return None
 
 
-def beside(text: str, scalars: list[Scalar], comment: int) -> Scalar | None:
-    """The scalar that a comment stands behind: the last on its line, or the block scalar that the line is part of."""
-    line = text.rfind("\n", 0, comment) + 1
-    found: Scalar | None = None
-    for node in scalars:
-        if node.start <= comment < node.end and node.style in ("|", ">"):
-            return node
-        if line <= node.start and node.end <= comment and (found is None or node.start >= found.start):
-            found = node
-    return found
+class Scalars:
+    """The scalars of a file by where they end, to find the one that a comment stands behind."""
+
+    def __init__(self, roots: list[Node]) -> None:
+        nodes = [node for root in roots for node in walk(root) if isinstance(node, Scalar)]
+        self.nodes = sorted(nodes, key=lambda node: node.end)
+        self.ends = [node.end for node in self.nodes]
+
+    def beside(self, text: str, comment: int) -> Scalar | None:
+        """The last scalar on the comment's line, or the block scalar that the line is part of."""
+        number = bisect_right(self.ends, comment)
+        if number < len(self.nodes):
+            following = self.nodes[number]
+            if following.start <= comment and following.style in ("|", ">"):
+                return following
+        line = text.rfind("\n", 0, comment) + 1
+        before = self.nodes[number - 1] if number else None
+        return before if before is not None and line <= before.start else None
 
 
 def _marked(text: str, node: Scalar, match: re.Match[str], repository: Repository) -> Iterator[Form]:

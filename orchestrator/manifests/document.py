@@ -9,13 +9,14 @@ from __future__ import annotations
 import codecs
 import re
 from array import array
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import sub
 
 from orchestrator.manifests.json_tree import parse_json
 from orchestrator.manifests.options import ScanOptions
-from orchestrator.manifests.tree import Alias, Broken, Mapping, Node, parse, walk
+from orchestrator.manifests.tree import Alias, Broken, Mapping, Node, TooMuch, parse, walk
 
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 _STEPS = bytes({ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}.get(c, 0) for c in range(256))
@@ -29,6 +30,7 @@ _OTHER_ENCODINGS = (
 # parser's own depth count decides, beyond it no parser is tried.
 _BRACKETS_PER_LEVEL = 10
 
+_LINE_END = re.compile("\n")
 _TEMPLATE_LINE = re.compile(r"\{\{|\{%|<%")
 
 
@@ -51,10 +53,22 @@ class Document:
     bom: bool
     roots: list[Node]
     template: Template | None = None
+    _ends: list[int] | None = None
+    _policies: bool | None = None
+    _aliases: dict[int, list[Alias]] | None = None
 
     def line(self, index: int) -> int:
         """The 1-based line of a character, as an editor counts."""
-        return self.text.count("\n", 0, index) + 1
+        if self._ends is None:
+            self._ends = [match.start() for match in _LINE_END.finditer(self.text)]
+        return bisect_left(self._ends, index) + 1
+
+    @property
+    def has_policies(self) -> bool:
+        """Some comment may name a Flux image policy."""
+        if self._policies is None:
+            self._policies = "$imagepolicy" in self.text
+        return self._policies
 
     def encode(self, text: str) -> bytes:
         """A changed text as the bytes of this file: the byte order mark stays when there was one."""
@@ -62,7 +76,13 @@ class Document:
 
     def aliases_of(self, node: Node) -> list[Alias]:
         """Every alias in the file that stands for this very node."""
-        return [found for root in self.roots for found in walk(root) if type(found) is Alias and found.target is node]
+        if self._aliases is None:
+            self._aliases = {}
+            for root in self.roots:
+                for found in walk(root):
+                    if type(found) is Alias and found.target is not None:
+                        self._aliases.setdefault(id(found.target), []).append(found)
+        return self._aliases.get(id(node), [])
 
 
 def position(text: str, index: int) -> tuple[int, int]:
@@ -118,6 +138,8 @@ def _parse(text: str, options: ScanOptions, json: bool) -> list[Node]:
     if json:
         try:
             return parse_json(text, options.depth, options.nodes)
+        except TooMuch:
+            raise
         except Broken:
             pass
     return parse(text, options.depth, options.nodes)

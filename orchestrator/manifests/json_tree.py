@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from orchestrator.manifests.tree import Broken, Mapping, Node, Scalar, Sequence
+from orchestrator.manifests.tree import Broken, Mapping, Node, Scalar, Sequence, TooMuch
 
 _TOKEN = re.compile(
     r"""[ \t\r\n]*(?:(?P<mark>[\[\]{},:])|(?P<string>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrtu])*")"""
@@ -63,7 +63,7 @@ class _Reader:
             self.stack.append(node)
             self.key.append(None)
             if len(self.stack) > self.depth:
-                raise Broken(f"it is nested deeper than {self.depth} levels", start)
+                raise TooMuch(f"it is nested deeper than {self.depth} levels", start)
             self.expect = "key or end" if mark == "{" else "value or end"
         elif mark in "]}":
             self._close(mark, start, end)
@@ -100,7 +100,7 @@ class _Reader:
     def _add(self, node: Node) -> None:
         self.left -= 1
         if self.left < 0:
-            raise Broken("it holds too many values", node.start)
+            raise TooMuch("it holds too many values", node.start)
         self.expect = "comma or end" if self.stack else "nothing"
         if not self.stack:
             if self.root is not None:

@@ -13,7 +13,7 @@ __all__ = ["DEFAULT", "ScanOptions", "Target"]
 class ScanOptions:
     """How files are read. The defaults never look inside other people's text.
 
-    ``size``, ``depth`` and ``nodes`` bound the work per file (bytes, nesting, YAML nodes).
+    ``size``, ``depth``, ``nodes`` and ``references`` bound the work per file (bytes, nesting, YAML nodes, pins).
     ``targets`` resolve tag-only places whose repository lives in a chart.
     ``places`` narrow everything to the pins at these places, and ask for what is off by default there.
     ``containers`` narrow to containers of these names.
@@ -25,7 +25,8 @@ class ScanOptions:
 
     size: int = 1024 * 1024
     depth: int = 100
-    nodes: int = 400_000
+    nodes: int = 100_000
+    references: int = 5_000
     targets: tuple[Target, ...] = ()
     places: tuple[str, ...] = ()
     containers: tuple[str, ...] = ()

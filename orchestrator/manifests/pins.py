@@ -126,6 +126,7 @@ def _edit(
     steps: list[Step] = []
     changes: list[PinChange] = []
     pins: list[Pin] = []
+    readers = _by_scalar(references)
     for reference in chosen:
         pin = _pin(scan, reference)
         pins.append(pin)
@@ -142,7 +143,7 @@ def _edit(
         except CannotSpell as error:
             raise _refused(pin, str(error)) from None
         if planned:
-            _refuse_shared(scan, pin, planned, references, wanted, target)
+            _refuse_shared(scan, pin, planned, readers, wanted, target)
             steps += planned
             changes.append(PinChange(pin, after, tuple(_followers(scan, planned))))
     if not steps:
@@ -199,23 +200,32 @@ def refused_at(where: str, at: str, reason: str) -> Refused:
     return Refused(f"the value can't be changed: {reason}", where=where, hint="edit it by hand", details=(at,))
 
 
+def _by_scalar(references: list[Reference]) -> dict[int, list[Reference]]:
+    """Which references read a scalar."""
+    found: dict[int, list[Reference]] = {}
+    for reference in references:
+        form = reference.form
+        for part in {id(part) for part in (*form.scalars, form.main)}:
+            found.setdefault(part, []).append(reference)
+    return found
+
+
 def _refuse_shared(
     scan: Scan,
     pin: Pin,
     planned: list[Step],
-    references: list[Reference],
+    readers: dict[int, list[Reference]],
     wanted: dict[Repository, Wanted],
     target: Wanted,
 ) -> None:
     """A scalar that an alias shares with another image must not be changed for one of the two alone."""
-    writes = [step for step in planned if isinstance(step, Write)]
-    for other in references:
-        repository = other.form.image.repository
-        if repository == pin.image.repository or not any(_reads(other.form, write) for write in writes):
-            continue
-        if wanted.get(repository) == target:
-            continue
-        raise _refused(pin, f"by an alias the same value is that of {repository}, {place_of(scan, other.form)}")
+    for write in (step for step in planned if isinstance(step, Write)):
+        sharing = readers.get(id(write.node), ())
+        for other in sharing if len(sharing) > 1 else ():
+            repository = other.form.image.repository
+            if repository == pin.image.repository or wanted.get(repository) == target or not _reads(other.form, write):
+                continue
+            raise _refused(pin, f"by an alias the same value is that of {repository}, {place_of(scan, other.form)}")
 
 
 def _reads(form: Form, write: Write) -> bool:

@@ -47,14 +47,14 @@ def _spell(parent: Mapping | Sequence, child: Node, names: bool) -> str:
         return f".{key.value}" if _PLAIN_KEY.fullmatch(key.value) else '["' + key.value.replace('"', '\\"') + '"]'
     if names and (name := _unique_name(parent, child)) is not None:
         return f"[name={name}]"
-    return f"[{next(i for i, item in enumerate(parent.items) if item is child)}]"
+    return f"[{parent.index(child)}]"
 
 
 def _unique_name(parent: Sequence, child: Node) -> str | None:
     name = text_at(child, "name")
     if not name or "]" in name:
         return None
-    return name if sum(text_at(item, "name") == name for item in parent.items) == 1 else None
+    return name if parent.named(name) == 1 else None
 
 
 def parse_place(text: str) -> tuple[int | None, tuple[Step, ...]]:

@@ -8,7 +8,7 @@ from itertools import chain
 
 from orchestrator.core.names import RepoPath
 from orchestrator.manifests.asked import POLICY, arguments, blocks, encrypted, lines, marked, named
-from orchestrator.manifests.document import Document, Template, decode, load, template_actions
+from orchestrator.manifests.document import Document, Template, Unreadable, decode, load, template_actions
 from orchestrator.manifests.embedded import Embedded
 from orchestrator.manifests.formats.common import Scan, dispatch
 from orchestrator.manifests.formats.registry import FORMATS
@@ -16,7 +16,7 @@ from orchestrator.manifests.formats.targets import configured
 from orchestrator.manifests.forms import Configured, Form, KustomizeEntry, Whole
 from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.places import container_name, find_place, key_above, on_the_way, place
-from orchestrator.manifests.tree import Mapping, Node, Scalar, duplicate_key
+from orchestrator.manifests.tree import Mapping, Node, Scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,14 @@ def read(path: RepoPath, content: bytes, options: ScanOptions) -> tuple[Scan, li
     found: dict[tuple[int, ...], Reference] = {}
     for reference in _all(scan):
         found.setdefault(_identity(reference.form), reference)
+        if len(found) > options.references:
+            raise Unreadable(f"it holds more than {options.references} image references", reference.form.index)
     if scan.document.template is not None and not found:
         raise scan.document.template
     references = [_checked(reference) for reference in found.values()]
     references.sort(key=lambda reference: reference.form.index)
-    return scan, [reference for reference in references if _wanted(scan, reference.form)]
+    chosen = _Filter(scan)
+    return scan, [reference for reference in references if chosen.wants(reference.form)]
 
 
 def _all(scan: Scan) -> Iterator[Reference]:
@@ -80,7 +83,7 @@ def _identity(form: Form) -> tuple[int, ...]:
 
 def _checked(reference: Reference) -> Reference:
     for mapping in on_the_way(reference.form.node):
-        if (key := duplicate_key(mapping)) is not None and _matters(mapping, key, reference.form):
+        if (key := mapping.doubled()) is not None and _matters(mapping, key, reference.form):
             return Reference(reference.format, reference.form, key)
     return reference
 
@@ -101,25 +104,33 @@ def _line_of(node: Node) -> Iterator[Node]:
         current = current.parent
 
 
-def _wanted(scan: Scan, form: Form) -> bool:
-    """Inside the containers and places that the options name."""
-    options = scan.options
-    if options.names and not isinstance(form, KustomizeEntry):
-        return False
-    if options.containers and container_of(form) not in options.containers:
-        return False
-    if not options.places:
-        return True
-    number = scan.document.line(form.index)
-    if f"line[{number}]" in options.places:
-        return True
-    return any(_stands_at(scan, form, wanted) for wanted in options.places if not wanted.startswith("line["))
+class _Filter:
+    """What the options narrow everything to; the places are looked up once."""
+
+    def __init__(self, scan: Scan) -> None:
+        self.scan = scan
+        self.options = scan.options
+        self.lines = {place for place in self.options.places if place.startswith("line[")}
+        self.places = [
+            ({id(node) for node in find_place(scan.document.roots, outer)}, inner)
+            for outer, _, inner in (place.partition("::") for place in self.options.places)
+            if not outer.startswith("line[")
+        ]
+
+    def wants(self, form: Form) -> bool:
+        """Inside the containers and places that the options name."""
+        options = self.options
+        if options.names and not isinstance(form, KustomizeEntry):
+            return False
+        if options.containers and container_of(form) not in options.containers:
+            return False
+        if not options.places or f"line[{self.scan.document.line(form.index)}]" in self.lines:
+            return True
+        return any(_stands_at(form, nodes, inner) for nodes, inner in self.places)
 
 
-def _stands_at(scan: Scan, form: Form, wanted: str) -> bool:
-    outer, _, inner = wanted.partition("::")
-    parts = {id(form.node), *(id(part) for part in form.scalars)}
-    if not any(id(node) in parts for node in find_place(scan.document.roots, outer)):
+def _stands_at(form: Form, nodes: set[int], inner: str) -> bool:
+    if nodes.isdisjoint((id(form.node), *(id(part) for part in form.scalars))):
         return False
     if not inner:
         return True
@@ -152,7 +163,7 @@ def container_of(form: Form) -> str | None:
 def policy_of(scan: Scan, form: Form) -> str | None:
     """The Flux image policy in the comment behind a pin."""
     text = scan.document.text
-    if "$imagepolicy" not in text:
+    if not scan.document.has_policies:
         return None
     for part in form.scalars:
         end = text.find("\n", part.end)

@@ -20,10 +20,7 @@ _NUMBER = re.compile(
 )
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?")
 # Plain scalars that no reader trips over, in flow collections too: no indicator first, no flow indicator inside.
-_PLAIN = re.compile(
-    r"[A-Za-z0-9_./$\\(<=~^+][^\x00-\x1f,\[\]{}#\"'`&*!|>%@\x7f-\U0010ffff][^\x00-\x1f,\[\]{}#\x7f-\U0010ffff]*"
-    r"|[A-Za-z0-9_./$\\(<=~^+]"
-)
+_PLAIN = re.compile(r"[A-Za-z0-9_./$\\(<=~^+][^\x00-\x1f,\[\]{}#\x7f-\U0010ffff]*")
 
 _ESCAPE = re.compile(r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|[^\n])|[^\\]", re.DOTALL)
 _PROPERTIES = re.compile(r"(?:[&!][^\s]*(?:\s|#[^\n]*\n)+)*")

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+_LARGE = 16  # pairs: beyond it a mapping is looked up through a dictionary
+
 
 class Broken(Exception):
     """The text can't be read. ``index`` is the character where, when the parser knows it."""
@@ -21,6 +23,10 @@ class Broken(Exception):
         super().__init__(reason)
         self.reason = reason
         self.index = index
+
+
+class TooMuch(Broken):
+    """A limit is exceeded: nesting, or the number of values. Another way to read the text would not help."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,9 +64,15 @@ class Mapping:
     anchor: str | None = None
     parent: Mapping | Sequence | None = None
     pairs: list[tuple[Node, Node]] = field(default_factory=list)
+    _keys: dict[int, Node] | None = None
+    _values: dict[str, Node] | None = None
+    _doubled: Scalar | None = None
 
     def get(self, key: str) -> Node | None:
         """The value of a key as it stands here (no merge, no alias resolved); the last of duplicates."""
+        if len(self.pairs) > _LARGE:
+            self._look()
+            return self._values.get(key) if self._values is not None else None
         found = None
         for name, value in self.pairs:
             if type(name) is Scalar and name.value == key:
@@ -69,10 +81,26 @@ class Mapping:
 
     def key_of(self, value: Node) -> Scalar | None:
         """The key node of this value; None when the key is not a scalar."""
-        for name, candidate in self.pairs:
-            if candidate is value:
-                return name if isinstance(name, Scalar) else None
-        return None
+        self._look()
+        found = self._keys.get(id(value)) if self._keys is not None else None
+        return found if isinstance(found, Scalar) else None
+
+    def doubled(self) -> Scalar | None:
+        """The second of two equal keys, when there are such; a merge key may stand twice."""
+        self._look()
+        return self._doubled
+
+    def _look(self) -> None:
+        """Look through the pairs once; the tree does not change after it is built."""
+        if self._keys is not None:
+            return
+        self._keys = {id(value): key for key, value in self.pairs}
+        self._values = {}
+        for key, value in self.pairs:
+            if type(key) is Scalar:
+                if key.value in self._values and key.value != "<<" and self._doubled is None:
+                    self._doubled = key
+                self._values[key.value] = value
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +114,24 @@ class Sequence:
     anchor: str | None = None
     parent: Mapping | Sequence | None = None
     items: list[Node] = field(default_factory=list)
+    _places: dict[int, int] | None = None
+    _names: dict[str, int] | None = None
+
+    def index(self, item: Node) -> int:
+        """The number of an item."""
+        if self._places is None:
+            self._places = {id(one): number for number, one in enumerate(self.items)}
+        return self._places[id(item)]
+
+    def named(self, name: str) -> int:
+        """How many items have this ``name``."""
+        if self._names is None:
+            self._names = {}
+            for item in self.items:
+                found = text_at(item, "name")
+                if found is not None:
+                    self._names[found] = self._names.get(found, 0) + 1
+        return self._names.get(name, 0)
 
 
 Node = Scalar | Alias | Mapping | Sequence
@@ -144,17 +190,6 @@ def walk(root: Node) -> Iterator[Node]:
             stack.extend(reversed(node.items))
 
 
-def duplicate_key(mapping: Mapping) -> Scalar | None:
-    """The second of two equal keys, when there are such."""
-    seen: set[str] = set()
-    for key, _ in mapping.pairs:
-        if type(key) is Scalar:
-            if key.value in seen and key.value != "<<":
-                return key
-            seen.add(key.value)
-    return None
-
-
 def _events(text: str) -> Any:
     """A source of events: libyaml where PyYAML has it, else PyYAML's own parser (slower, the same events)."""
     if yaml.__with_libyaml__:
@@ -182,6 +217,7 @@ class _Builder:
     def __init__(self, depth: int, nodes: int) -> None:
         self.depth = depth
         self.nodes = nodes
+        self.count = 0
         self.roots: list[Node] = []
         self.stack: list[Mapping | Sequence] = []
         self.keys: list[Node | None] = []  # per open mapping: the key that waits for its value
@@ -189,7 +225,6 @@ class _Builder:
 
     def build(self, parser: Any) -> list[Node]:
         """Consume the events."""
-        count = 0
         next_event = parser.get_event
         while True:
             event = next_event()
@@ -217,9 +252,8 @@ class _Builder:
                 self.anchors = {}
             elif kind is yaml.StreamEndEvent or event is None:
                 return self.roots
-            count += 1
-            if count > 2 * self.nodes:
-                raise Broken(f"it holds more than {self.nodes} values", event.start_mark.index)
+            if self.count > self.nodes:
+                raise TooMuch(f"it holds more than {self.nodes} values", event.start_mark.index)
 
     def _open(self, event: Any, mapping: bool) -> None:
         kind = Mapping if mapping else Sequence
@@ -229,9 +263,10 @@ class _Builder:
         self.stack.append(node)
         self.keys.append(None)
         if len(self.stack) > self.depth:
-            raise Broken(f"it is nested deeper than {self.depth} levels", mark)
+            raise TooMuch(f"it is nested deeper than {self.depth} levels", mark)
 
     def _add(self, node: Node, anchor: str | None) -> None:
+        self.count += 1
         if anchor is not None:
             self.anchors[anchor] = node
         if not self.stack:

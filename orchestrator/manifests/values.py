@@ -12,7 +12,7 @@ from orchestrator.manifests.pins import load_or_explain, proven, refused_at
 from orchestrator.manifests.places import find_place, on_the_way, place
 from orchestrator.manifests.scalars import CannotSpell, looks_typed
 from orchestrator.manifests.steps import write
-from orchestrator.manifests.tree import Scalar, duplicate_key, scalar
+from orchestrator.manifests.tree import Scalar, scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,6 @@ def set_value(path: RepoPath, content: bytes, at: str, value: str, options: Scan
 
 def _doubled(node: Scalar) -> str | None:
     for mapping in on_the_way(node):
-        if (key := duplicate_key(mapping)) is not None:
+        if (key := mapping.doubled()) is not None:
             return f"the key {key.value!r} stands twice on the way"
     return None
