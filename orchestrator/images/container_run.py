@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import requests
@@ -18,7 +18,7 @@ from orchestrator.engine.events import Reporter
 from orchestrator.images.base import RunResult, RunSpec
 from orchestrator.images.containers import Container, Containers
 from orchestrator.images.engine_client import EngineClient, engine_errors, is_local
-from orchestrator.images.tail import Tail
+from orchestrator.images.tail import LINES, Tail
 from orchestrator.images.tar_reader import ReadLimits, read_files
 
 _MAX_FORWARDED = 20_000  # lines of one container that go on to the reporter
@@ -39,7 +39,7 @@ def run_to_end(
         exit_code=exit_code,
         timed_out=timed_out,
         seconds=seconds,
-        log_tail=follower.lines,
+        log_tail=_log_tail(client, container.id),
         files=_read_back(client, container.id, spec.read_back),
         out_of_memory=_state(client, container.id).get("OOMKilled") is True,
     )
@@ -110,48 +110,38 @@ class Running:
             seconds = self._clock.monotonic() - self._began
             ended = before.get("Running") is not True
             _kill(self._client, identity)
-            tail = Tail()
-            for chunk in self._client.logs(identity, stream=True, follow=False, tail=200):
-                for _ in tail.add(chunk):
-                    pass
-            for _ in tail.end():
-                pass
             exit_code = int(before.get("ExitCode", 0)) if ended else None
-            return RunResult(exit_code, False, seconds, tail.lines, out_of_memory=before.get("OOMKilled") is True)
+            lines = _log_tail(self._client, identity)
+            return RunResult(exit_code, False, seconds, lines, out_of_memory=before.get("OOMKilled") is True)
 
 
 class _Follower(threading.Thread):
-    """Reads the log as it is written, hands lines on, keeps the last ones."""
+    """Reads the log as it is written and hands lines on, up to a number of them."""
 
     def __init__(self, client: EngineClient, identity: str, on_line: Callable[[str], None]) -> None:
         super().__init__(daemon=True, name="container-log")
         self._client, self._identity, self._on_line = client, identity, on_line
         self._tail = Tail()
-        self._forwarded = 0
         self.start()
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        return self._tail.lines
 
     def run(self) -> None:
         # When the engine goes away in the middle, the wait for the container's end says so.
-        with contextlib.suppress(
-            APIError, requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, struct.error
+        with (
+            contextlib.suppress(
+                APIError, requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, struct.error
+            ),
+            self._client.streams(),
         ):
-            chunks = cast(Iterable[bytes], self._client.logs(self._identity, stream=True, follow=True))
-            for chunk in chunks:
-                for line in self._tail.add(chunk):
-                    self._forward(line)
-            for line in self._tail.end():
-                self._forward(line)
+            for number, line in enumerate(self._lines()):
+                if number >= _MAX_FORWARDED:
+                    self._on_line("… (more output; only its end is kept)")
+                    return
+                self._on_line(line)
 
-    def _forward(self, line: str) -> None:
-        self._forwarded += 1
-        if self._forwarded <= _MAX_FORWARDED:
-            self._on_line(line)
-        elif self._forwarded == _MAX_FORWARDED + 1:
-            self._on_line("… (more output; only its end is kept)")
+    def _lines(self) -> Iterator[str]:
+        for chunk in cast(Iterable[bytes], self._client.logs(self._identity, stream=True, follow=True)):
+            yield from self._tail.add(chunk)
+        yield from self._tail.end()
 
 
 def _wait(client: EngineClient, identity: str, seconds: float) -> tuple[int | None, bool]:
@@ -189,8 +179,20 @@ def _read_back(client: EngineClient, identity: str, path: str | None) -> dict[st
     """The files under a path in the container, as a stream; none when there is no such path."""
     if path is None:
         return {}
-    try:
-        chunks, _ = client.get_archive(identity, path, chunk_size=256 * 1024)
-    except NotFound:
-        return {}
-    return read_files(chunks, _READ_LIMITS, path)
+    with client.streams():
+        try:
+            chunks, _ = client.get_archive(identity, path, chunk_size=256 * 1024)
+        except NotFound:
+            return {}
+        return read_files(chunks, _READ_LIMITS, path)
+
+
+def _log_tail(client: EngineClient, identity: str) -> tuple[str, ...]:
+    """The log's last lines, asked for after the end: whoever follows a flood may be far behind."""
+    tail = Tail()
+    for chunk in cast(Iterable[bytes], client.logs(identity, stream=True, follow=False, tail=LINES)):
+        for _ in tail.add(chunk):
+            pass
+    for _ in tail.end():
+        pass
+    return tail.lines

@@ -104,7 +104,7 @@ class DockerEngine:
         _tell_left_out(context, spec, reporter)
         stream = BuildStream(spec)
         deadline = Deadline(self._clock, self._build_seconds)
-        with engine_errors(self._host):
+        with engine_errors(self._host), self._client.streams():
             try:
                 for event in self._build_events(spec, context):
                     for line in stream.feed(event):
@@ -180,7 +180,7 @@ class DockerEngine:
         deadline = Deadline(self._clock, PUSH_SECONDS)
         # An empty entry, because without one the SDK would look for a login of its own.
         authentication = login.for_engine(target.repository.registry) if login else {"username": "", "password": ""}
-        with engine_errors(self._host), _missing_image(image):
+        with engine_errors(self._host), _missing_image(image), self._client.streams():
             self._client.tag(image.engine_id.value, str(target.repository), target.tag, force=True)
             events = self._client.push(
                 str(target.repository), target.tag, stream=True, decode=True, auth_config=authentication

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import docker
@@ -75,6 +77,34 @@ class EngineClient(docker.APIClient):
 
     host: str = DEFAULT_SOCKET  # as messages name it
     build_logins: Mapping[str, Mapping[str, str]] = {}
+
+    def __init__(self, **options: Any) -> None:
+        self._open = threading.local()
+        super().__init__(**options)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """As requests does it; a streamed answer is remembered, so that ``streams`` can end it."""
+        response = super().send(request, **options)
+        if options.get("stream") and (opened := getattr(self._open, "responses", None)) is not None:
+            opened.append(response)
+        return response
+
+    @contextmanager
+    def streams(self) -> Iterator[None]:
+        """End the connections of all answers that this thread began to stream in the block, read or not.
+
+        The SDK hands out bare generators. One that is not read to its end would leave the engine writing: a build
+        would go on, and a container that is being read from cannot be removed.
+        """
+        outer = getattr(self._open, "responses", None)
+        opened: list[requests.Response] = []
+        self._open.responses = opened
+        try:
+            yield
+        finally:
+            self._open.responses = outer
+            for response in opened:
+                response.close()
 
     @property
     def trust_env(self) -> bool:

@@ -14,7 +14,6 @@ from enum import Enum, auto
 from pathlib import Path
 
 from docker.utils.build import Pattern
-from docker.utils.fnmatch import translate
 
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.images.base import MEBIBYTE
@@ -113,12 +112,41 @@ class _Rules:
 
 def _matcher(pattern: Pattern) -> Callable[[str], object]:
     try:
-        return re.compile(translate(pattern.cleaned_pattern), re.DOTALL).fullmatch
-    except re.error:
+        return re.compile(_translate(pattern.cleaned_pattern), re.DOTALL).fullmatch
+    except (re.error, IndexError):
         raise ConfigurationError(
             f"{pattern.cleaned_pattern!r} is not a pattern of .dockerignore",
             hint="see https://docs.docker.com/build/concepts/context/#dockerignore-files",
         ) from None
+
+
+_TOKEN = re.compile(r"\*\*/?|\*|\?|\\.|\[(?:\\.|[^\]\\])*\]|.", re.DOTALL)
+
+
+def _translate(pattern: str) -> str:
+    """A pattern as a regular expression: ``**`` crosses folders, ``[^a]`` negates (Go's path/filepath.Match)."""
+    tokens = _TOKEN.findall(pattern)
+    return "".join(_translate_token(token, last=number == len(tokens) - 1) for number, token in enumerate(tokens))
+
+
+def _translate_token(token: str, *, last: bool) -> str:
+    if token.startswith("**"):
+        return ".*" if last else "(?:.*/)?"
+    if token in ("*", "?"):
+        return f"[^/]{token.removeprefix('?')}"
+    if token[0] == "\\":
+        return re.escape(token[1])
+    return _character_class(token) if token[0] == "[" else re.escape(token)
+
+
+def _character_class(token: str) -> str:
+    """``[a-c]``, ``[^a]``, ``[\\]]``: the same for a regular expression, every character but the dash escaped."""
+    if not token.endswith("]"):
+        raise re.error("a bracket is not closed")
+    negated = token[1:2] == "^"
+    parts = re.findall(r"\\.|.", token[2 if negated else 1 : -1], re.DOTALL)
+    content = "".join("-" if part == "-" else re.escape(part[-1]) for part in parts)
+    return f"[{'^' if negated else ''}{content}]"
 
 
 def _entries(context: Path, folder: str) -> list[tuple[str, bool]]:
@@ -161,4 +189,7 @@ def _read_patterns(path: Path) -> tuple[str, ...]:
     if len(content) > _MAX_IGNORE_FILE:
         raise ConfigurationError(f"{path.name} is larger than 1 MiB", where=str(path))
     stripped = (line.strip() for line in text.splitlines() if not line.startswith("#"))
-    return tuple(line for line in stripped if line not in ("", "!"))
+    patterns = tuple(line for line in stripped if line)
+    if "!" in patterns:
+        raise ConfigurationError(f"{path.name} has a line with '!' alone", where=str(path), hint="write !pattern")
+    return patterns

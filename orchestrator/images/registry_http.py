@@ -72,7 +72,7 @@ class _Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None: there is no redirect."""
-        return None
+        return
 
 
 class RegistryHttp:

@@ -127,7 +127,7 @@ def test_a_dockerfiles_own_ignore_file_comes_first(root: Path) -> None:
     assert "b" not in files(root)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfea", b"[z-a]\n", b"x" * (1024 * 1024 + 1)])
+@pytest.mark.parametrize("content", [b"\xff\xfea", b"[z-a]\n", b"!\n", b"x" * (1024 * 1024 + 1)])
 def test_an_ignore_file_that_cannot_be_read_is_named(root: Path, content: bytes) -> None:
     (root / ".dockerignore").write_bytes(content)
     with pytest.raises(ConfigurationError):
