@@ -37,7 +37,7 @@ from orchestrator.forges.local_records import (
     status_ref,
     statuses_ref,
 )
-from orchestrator.forges.local_setup import APPROVALS_KEY, check_forge, create_forge
+from orchestrator.forges.local_setup import check_forge, create_forge
 from orchestrator.forges.local_store import LostTransaction, RefChange, RefStore, StoredRef
 from orchestrator.git.identity import Identity
 
@@ -168,14 +168,7 @@ class LocalForge:
     def required_approvals(self) -> int:
         """How many approvals of its current head a pull request needs. Raises ConfigurationError."""
         self._desk.check_exists()
-        text = self._store.setting(APPROVALS_KEY) or "0"
-        if not (text.isascii() and text.isdigit()):
-            raise ConfigurationError(
-                f"{APPROVALS_KEY} is {text!r}, which is no number",
-                where=f"{self.path}/config",
-                hint=f"set it with `git config {APPROVALS_KEY} 1`",
-            )
-        return int(text)
+        return self._merger.check_settings()
 
     def approve(self, number: int, expected_head: CommitId | None = None) -> PullRequest:
         """Say yes to the current head in the actor's name, which nobody checks; once per head and actor.
@@ -300,11 +293,12 @@ class LocalForge:
             return self._desk.view(record)
         if not record.is_open:
             raise self._desk.not_mergeable(record, "it was closed without a merge", "open a new one")
+        needed = self._merger.check_settings()  # before the refs are read: what lies between read and write is raced
         index = open_ref(record.head, record.base)
         refs = self._store.read(index, record.head.ref, record.base.ref)
         head, base = self._tip(record, record.head, refs), self._tip(record, record.base, refs)
         self._desk.require_head(record, head, expected_head)
-        merge, base_after = self._merge_commit(record, base, head, message)
+        merge, base_after = self._merge_commit(record, base, head, message, needed)
         ended = record.ended(PullRequestState.MERGED, self.actor, self._clock.now(), head)
         ended = replace(ended, merge_commit=merge)
         # The base first: a head that the base has already is recognised when this is run again.
@@ -323,14 +317,14 @@ class LocalForge:
         return ref.commit
 
     def _merge_commit(
-        self, record: PullRecord, base: CommitId, head: CommitId, message: str | None
+        self, record: PullRecord, base: CommitId, head: CommitId, message: str | None, needed: int
     ) -> tuple[CommitId, CommitId]:
         """The commit that merges the head, and where the base goes: nowhere when it has the head already."""
         if self._merger.is_ancestor(head, base):
             return self._merger.merge_of(head, base) or base, base
         if record.draft:
             raise self._desk.not_mergeable(record, "it is a draft", "it has to be made ready first")
-        needed, given = self.required_approvals(), len(record.approvers_of(head))
+        given = len(record.approvers_of(head))
         if given < needed:
             reason = f"approvals of its current head: {given} of {needed}"
             raise self._desk.not_mergeable(record, reason, f"hybrid-ci forge approve {self.path} {record.number}")

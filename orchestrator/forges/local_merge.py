@@ -8,6 +8,7 @@ from datetime import datetime
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.names import CommitId
 from orchestrator.forges.base import NotMergeable
+from orchestrator.forges.local_setup import APPROVALS_KEY
 from orchestrator.forges.local_store import RefStore
 from orchestrator.git.command import GitFailed, require_version
 from orchestrator.git.identity import Identity, commit_content
@@ -23,6 +24,28 @@ class Merger:
     def __init__(self, store: RefStore) -> None:
         self._store = store
         self._git = store.git
+
+    def check_settings(self) -> int:
+        """How many approvals the repository wants. Raises ConfigurationError when that is no number, or when the
+        repository names a merge driver: that is a command, and nothing of a repository is ever run."""
+        settings = self._store.settings(rf"^({APPROVALS_KEY.lower()}|merge\..*\.driver|merge\.default)$")
+        text = settings.get(APPROVALS_KEY.lower(), "0")
+        drivers = [key for key in settings if key != APPROVALS_KEY.lower()]
+        where = f"{self._store.git_dir}/config"
+        if drivers:
+            raise ConfigurationError(
+                "the repository's configuration names a merge driver, which the local forge does not run",
+                where=where,
+                details=drivers[:5],
+                hint="remove it with `git config --unset`",
+            )
+        if not (text.isascii() and text.isdigit()):
+            raise ConfigurationError(
+                f"{APPROVALS_KEY} is {text!r}, which is no number",
+                where=where,
+                hint=f"set it with `git config {APPROVALS_KEY} 1`",
+            )
+        return int(text)
 
     def is_ancestor(self, ancestor: CommitId, commit: CommitId) -> bool:
         """``commit`` holds everything that ``ancestor`` has. Raises GitFailed."""
@@ -43,8 +66,8 @@ class Merger:
     def create(self, base: CommitId, head: CommitId, message: str, actor: str, when: datetime) -> CommitId:
         """A merge commit of ``head`` into ``base``, first parent ``base``; never a fast-forward.
 
-        Raises NotMergeable on a conflict, ConfigurationError for an actor that can't be an author or a
-        repository that wants to run a merge driver, GitUnusable for a git before 2.38, GitFailed.
+        Raises NotMergeable on a conflict, ConfigurationError for an actor that can't be an author, GitUnusable for
+        a git before 2.38, GitFailed. ``check_settings`` comes first.
         """
         tree = self._merged_tree(base, head)
         author = Identity(actor, f"{_local_part(actor)}@localhost").stamp(when)
@@ -71,7 +94,6 @@ class Merger:
 
     def _merged_tree(self, base: CommitId, head: CommitId) -> str:
         require_version(_MERGE_TREE_VERSION)
-        self._refuse_merge_drivers()
         argv = ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", base.value, head.value]
         answer = self._git.run(argv, check=False)
         if answer.ok:
@@ -91,17 +113,6 @@ class Merger:
                 hint="make the head branch from the base",
             )
         raise GitFailed("merge-tree", answer, where=str(self._store.git_dir))
-
-    def _refuse_merge_drivers(self) -> None:
-        """A merge driver is a command in the repository's configuration; nothing of a repository is ever run."""
-        found = self._git.run(["config", "--name-only", "--get-regexp", r"^merge\.(.*\.driver|default)$"], check=False)
-        if found.stdout.strip():
-            raise ConfigurationError(
-                "the repository's configuration names a merge driver, which the local forge does not run",
-                where=f"{self._store.git_dir}/config",
-                details=found.stdout.decode("utf-8", "replace").splitlines()[:5],
-                hint="remove it with `git config --unset`",
-            )
 
 
 def _local_part(actor: str) -> str:

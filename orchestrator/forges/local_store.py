@@ -123,14 +123,16 @@ class RefStore:
         """Store a commit object, checked by git; nothing refers to it yet. Raises GitFailed."""
         return self._line(["hash-object", "-w", "-t", "commit", "--stdin"], content)
 
-    def setting(self, key: str, kind: str | None = None) -> str | None:
-        """The last value of a key in the repository's configuration, of this git-config type. Raises GitFailed."""
-        typed = [f"--type={kind}"] if kind else []
-        answer = self.git.run(["config", *typed, "--get", key], check=False)
-        if answer.returncode == 1 and not answer.stdout:
-            return None
-        _check("config", answer, self.git_dir)
-        return answer.stdout.decode("utf-8", "replace").strip()
+    def settings(self, pattern: str) -> Mapping[str, str]:
+        """What the repository's configuration says for keys (in lower case) that match this regular expression.
+
+        The last value counts where there are several. Raises GitFailed.
+        """
+        answer = self.git.run(["config", "--null", "--get-regexp", pattern], check=False)
+        if answer.returncode != 1 or answer.error_text:  # 1: no such key
+            _check("config", answer, self.git_dir)
+        entries = answer.stdout.decode("utf-8", "replace").split("\0")[:-1]
+        return {key: value for key, _, value in (entry.partition("\n") for entry in entries)}
 
     def commit(self, changes: Sequence[RefChange]) -> LostTransaction | None:
         """Apply all of these changes or none. None when they are written. Raises StoreFailed.

@@ -6,13 +6,21 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
 from orchestrator.core.names import BranchName, CommitId, RefName
-from orchestrator.forges.base import CommitStatus, NotMergeable, PullRequest, PullRequestDraft, StatusState
+from orchestrator.forges.base import (
+    CommitStatus,
+    NotMergeable,
+    PullRequest,
+    PullRequestDraft,
+    PullRequestMoved,
+    StatusState,
+)
 from orchestrator.forges.base import PullRequestState as State
 from orchestrator.forges.local import LocalForge
 from orchestrator.forges.local_records import BrokenRecord, kept_head_ref, open_ref, pull_ref
@@ -428,22 +436,59 @@ def test_a_transaction_is_all_or_nothing(home: Home) -> None:
     assert home.refs() == before
 
 
-def test_waits_come_from_the_clock_that_was_given(home: Home) -> None:
-    class Meddling(FakeClock):
-        """Somebody else writes the pull request each time we look at the clock, for a while."""
+class Meddling(FakeClock):
+    """Somebody else does these things, one at each look at the clock: between our read and our write."""
 
-        left = 3
+    def __init__(self, *deeds: Callable[[], object]) -> None:
+        super().__init__()
+        self._deeds = list(deeds)
 
-        def now(self):  # type: ignore[no-untyped-def]
-            if self.left:
-                self.left -= 1
-                home.forge("ada" + "a" * self.left).approve(1)
-            return super().now()
+    def now(self) -> datetime:
+        if self._deeds:
+            self._deeds.pop(0)()
+        return super().now()
 
-    clock = Meddling()
+
+def test_a_write_that_loses_three_races_waits_three_times_and_keeps_what_the_others_wrote(home: Home) -> None:
+    clock = Meddling(*(lambda name=name: home.forge(name).approve(1) for name in ("ada", "bob", "cy")))
     updated = LocalForge(home.bare, clock=clock, jitter=random.Random(1)).update(1, title="New", body="")
-    assert (updated.title, len(updated.approvals)) == ("New", 3)
+    assert (updated.title, updated.approvals) == ("New", ("ada", "bob", "cy"))
     assert len(clock.slept) == 3
+
+
+def test_a_head_that_moves_while_it_is_merged_is_not_merged(home: Home) -> None:
+    main = git(home.bare, "rev-parse", "main")
+    with pytest.raises(PullRequestMoved):
+        LocalForge(home.bare, clock=Meddling(home.commit)).merge(1, home.head)
+    assert git(home.bare, "rev-parse", "main") == main
+    assert home.forge().show(1).state is State.OPEN
+
+
+def test_a_base_that_moves_while_it_is_merged_into_keeps_both(home: Home) -> None:
+    clock = Meddling(lambda: home.commit(b"b\n", "b.yaml", MAIN))
+    LocalForge(home.bare, clock=clock).merge(1, home.head)
+    assert git(home.bare, "show", "main:b.yaml") == "b"
+    assert git(home.bare, "show", "main:a.yaml") == "new"
+
+
+def test_a_pull_request_that_is_closed_while_it_is_merged_stays_closed(home: Home) -> None:
+    main = git(home.bare, "rev-parse", "main")
+    with pytest.raises(NotMergeable, match="closed"):
+        LocalForge(home.bare, clock=Meddling(lambda: home.forge().close(1, "no"))).merge(1, home.head)
+    assert git(home.bare, "rev-parse", "main") == main
+
+
+def test_a_reply_that_was_lost_changes_nothing_when_asked_again(home: Home) -> None:
+    """What a killed process did, done again by the next one."""
+    works: list[Callable[[LocalForge], object]] = [
+        lambda forge: forge.update(1, title="New", body="b"),
+        lambda forge: forge.merge(1, home.head),
+    ]
+    for work in works:
+        work(home.forge())
+        before = home.refs()
+        work(home.forge("another"))
+        assert home.refs() == before
 
 
 def test_a_repository_of_another_git_failure_is_a_remote_error(home: Home) -> None:

@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.names import BranchName
+from orchestrator.forges.base import PullRequestDraft
+from orchestrator.forges.local import LocalForge
 from tests.servers.git_http import commit_files, git
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 BOT = "hybrid-ci/prod/shop"
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -34,28 +37,25 @@ def forge(tmp_path: Path) -> Command:
             check=False,
         )
 
-    done = run("init", "gitops.git", "--required-approvals", "1")
-    assert (done.returncode, done.stderr) == (0, "")
     bare = tmp_path / "gitops.git"
+    LocalForge.init(bare, required_approvals=1)
     main = commit_files(bare, {"a.yaml": b"old\n"})
     commit_files(bare, {"a.yaml": b"new \x1b[31mred\n"}, ref=f"refs/heads/{BOT}", parent=main)
-    _open(bare)
+    title = "Release shop \x1b[2J1.2.0"
+    LocalForge(bare).open(PullRequestDraft(title, "Two images.\n", BranchName(BOT), BranchName("main")))
     return run
-
-
-def _open(bare: Path) -> None:
-    from orchestrator.core.names import BranchName
-    from orchestrator.forges.base import PullRequestDraft
-    from orchestrator.forges.local import LocalForge
-
-    LocalForge(bare).open(
-        PullRequestDraft("Release shop \x1b[2J1.2.0", "Two images.\n", BranchName(BOT), BranchName("main"))
-    )
 
 
 def answer(done: subprocess.CompletedProcess[str]) -> Any:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_a_forge_is_made_and_said_to_be_there(forge: Command, tmp_path: Path) -> None:
+    done = forge("init", "another.git", "--base", "trunk", "--required-approvals", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"local forge at {tmp_path}/another.git; trunk only changes by pull request" in done.stdout
+    assert LocalForge(tmp_path / "another.git").required_approvals() == 2
 
 
 def test_a_pull_request_goes_from_list_to_merge(forge: Command, tmp_path: Path) -> None:
