@@ -31,6 +31,7 @@ from pathlib import Path
 from bench._report import finish, table
 from bench.git_repo import prepared, service
 from bench.handoff import hand_off_once
+from tests.servers.git_http import commit_files
 
 _MEBIBYTE = 1024 * 1024
 _OURS_COLD, _OURS_WARM, _FLOOR = "ours, cold", "ours, warm", "floor"
@@ -127,7 +128,10 @@ class Bench:
         return lambda: hand_off_once(self._server.url, number, run, self._scratch, None)
 
     def _warm(self, run: int) -> Callable[[], None]:
+        """The base moves on by one commit before each run, so that the mirror is one behind."""
         number = self._draw()
+        path = f"apps/{service(self._draw())}/overlays/prod/kustomization.yaml"
+        commit_files(self._bare, {path: _edited(_git(self._bare, "show", f"main:{path}"), -run).encode()})
         return lambda: hand_off_once(self._server.url, number, run, self._scratch, self._cache)
 
     def _floor(self, run: int) -> Callable[[], None]:

@@ -51,8 +51,7 @@ def hand_off_once(url: str, number: int, run: int, scratch: Path, cache: Path | 
     """Read the policy, plan, commit, push a new branch, and see that it is there."""
     clock = SystemClock()
     application = service(number)
-    options: dict[str, object] = {}
-    with GitRepository(RemoteURL(url), workdir=scratch, hints=[application], clock=clock, **options) as repository:
+    with GitRepository(RemoteURL(url), workdir=scratch, hints=[application], clock=clock, cache=cache) as repository:
         tip = repository.tips([_BASE.ref])[_BASE.ref]
         content = repository.files(tip, [POLICY_PATH])[RepoPath(POLICY_PATH)]
         policy = load_policy(content, POLICY_PATH, _BASE)

@@ -62,7 +62,7 @@ class Remote:
     def list_refs(self, refs: Sequence[RefName], seconds: float) -> dict[RefName, CommitId]:
         """Those of these refs that exist. Raises RemoteFailure."""
         argv = ["ls-remote", "--quiet", "--end-of-options", _REMOTE, *(ref.value for ref in refs)]
-        completed = self._talk(argv, "listing branches", seconds)
+        completed = self._judge(self._try(argv, seconds), "listing branches", seconds)
         wanted = {ref.value: ref for ref in refs}
         found: dict[RefName, CommitId] = {}
         for line in completed.stdout.decode("utf-8", "replace").splitlines():
@@ -72,16 +72,29 @@ class Remote:
         return found
 
     def fetch(
-        self, wants: Sequence[str], seconds: float, *, depth: int | None = None, filter_spec: str | None = None
+        self,
+        wants: Sequence[str],
+        seconds: float,
+        *,
+        depth: int | None = None,
+        filter_spec: str | None = None,
+        only_changes: bool = False,
     ) -> None:
-        """Bring these objects (ids, or full refs) here, with what the filter leaves. Raises RemoteFailure."""
+        """Bring these objects (ids, or full refs) here, with what the filter leaves. Raises RemoteFailure.
+
+        ``only_changes`` tells the server what is here, so that it sends the rest.
+        """
         argv = list(_FETCH)
         if depth is not None:
             argv.append(f"--depth={depth}")
         # An earlier filter would apply again without --no-filter: git notes it in the repository.
         argv.append("--no-filter" if filter_spec is None else f"--filter={filter_spec}")
         stdin = "".join(f"{want}\n" for want in wants).encode()
-        self._talk([*argv, _REMOTE], "reading", seconds, stdin=stdin, promisor=filter_spec is not None)
+        algorithm = "consecutive" if only_changes else "noop"
+        settings = [("fetch.negotiationAlgorithm", algorithm), ("fetch.unpackLimit", "1")]
+        if filter_spec is not None:
+            settings.append((f"remote.{_REMOTE}.promisor", "true"))
+        self._judge(self._try([*argv, _REMOTE], seconds, stdin=stdin, settings=settings), "reading", seconds)
 
     def push(self, ref: RefName, new: CommitId, expected: CommitId | None, seconds: float) -> PushAnswer:
         """Move ``ref`` from ``expected`` (None: it must not exist) to ``new``; what git said about it."""
@@ -95,11 +108,6 @@ class Remote:
         """Ask whether we may push at all, without pushing. Raises RemoteFailure."""
         argv = [*_PUSH, "--dry-run", _REMOTE, f"{new}:{ref}"]
         self._judge(self._try(argv, seconds, git=self._store.view), "asking whether we may write", seconds)
-
-    def _talk(
-        self, argv: Sequence[str], what: str, seconds: float, *, stdin: bytes | None = None, promisor: bool = False
-    ) -> Completed:
-        return self._judge(self._try(argv, seconds, stdin=stdin, promisor=promisor), what, seconds)
 
     def _judge(self, completed: Completed, what: str, seconds: float) -> Completed:
         if completed.ok and not completed.truncated:
@@ -118,24 +126,18 @@ class Remote:
         seconds: float,
         *,
         stdin: bytes | None = None,
-        promisor: bool = False,
+        settings: Sequence[tuple[str, str]] = (),
         git: Git | None = None,
     ) -> Completed:
         self.calls.append(argv[0])
-        settings = [
+        common = [
             (f"remote.{_REMOTE}.url", self.url.value),
-            ("fetch.negotiationAlgorithm", "noop"),
             ("http.lowSpeedLimit", _STALL_BYTES_PER_SECOND),
             ("http.lowSpeedTime", str(self._stall_seconds)),
         ]
-        if promisor:
-            settings.append((f"remote.{_REMOTE}.promisor", "true"))
         with transport_to(self.url, self._credentials) as transport:
-            return (
-                (git or self._store.git)
-                .with_configuration(*settings)
-                .run(argv, stdin=stdin, check=False, limits=Limits(seconds=seconds), transport=transport)
-            )
+            chosen = (git or self._store.git).with_configuration(*common, *settings)
+            return chosen.run(argv, stdin=stdin, check=False, limits=Limits(seconds=seconds), transport=transport)
 
 
 def _details(text: str) -> tuple[str, ...]:

@@ -69,6 +69,32 @@ class ObjectStore:
         self._reader: Conversation | None = None
 
     @property
+    def pack_folder(self) -> Path:
+        """Where fetched packs lie."""
+        return self._objects / "pack"
+
+    def borrow(self, objects: Path) -> None:
+        """Read the objects of another folder too."""
+        self.close()
+        (self._objects / "info/alternates").write_text(f"{objects}\n")
+
+    def borrow_nothing(self) -> None:
+        """Go back to our own objects alone."""
+        self.close()
+        (self._objects / "info/alternates").unlink(missing_ok=True)
+
+    def declare(self, ref: str, commit: CommitId, *, cut: bool) -> None:
+        """Say that ``commit`` is here whole, so that a fetch brings only what it lacks; ``cut``: without parents."""
+        (self.git.git_dir / ref).write_text(f"{commit}\n")
+        if cut:
+            (self.git.git_dir / "shallow").write_text(f"{commit}\n")
+
+    def undeclare(self, ref: str) -> None:
+        """Take that back."""
+        (self.git.git_dir / ref).unlink(missing_ok=True)
+        (self.git.git_dir / "shallow").unlink(missing_ok=True)
+
+    @property
     def is_shallow(self) -> bool:
         """Some history is cut."""
         return (self.git.git_dir / "shallow").exists()
@@ -136,6 +162,11 @@ class ObjectStore:
                 raise ConversationEnded
             found[identity] = StoredObject(kind, self._reader.exactly(size + 1)[:-1])
         return found
+
+    def is_sound(self, identity: str, stored: StoredObject) -> bool:
+        """The content hashes to its id. Git does not check that when it reads."""
+        whole = f"{stored.kind} {len(stored.content)}\0".encode() + stored.content
+        return hashlib.new(self.object_format, whole, usedforsecurity=False).hexdigest() == identity
 
     def write(self, kind: Kind, content: bytes) -> str:
         """Store an object; gives its id. Writing one that is there changes nothing."""

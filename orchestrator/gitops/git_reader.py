@@ -16,9 +16,14 @@ from orchestrator.engine.parallel import side_by_side
 from orchestrator.git.failures import Failure, RemoteFailure
 from orchestrator.git.remote import ALL_BRANCHES, ALL_HISTORY, Remote
 from orchestrator.git.store import BrokenObject, Kind, ObjectStore, StoredObject, commit_headers
+from orchestrator.gitops.git_cache import WarmMirror
 from orchestrator.gitops.git_trees import Tree, Wanted
 
 Patiently = Callable[[Callable[[float], None]], None]
+
+
+class MirrorBroken(BrokenObject):
+    """The warm mirror does not help; go on without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +42,24 @@ _WHOLE_SHARE = 1 / 256  # of the repository: fetch a folder with everything in i
 _FOLDERS_SHARE = 1 / 16  # fetch all folders below it, without files
 _MANY = 200  # wants at a level from which on all folders below come along
 _MOST_HINTED = 32
+_WARM_SECONDS = 120.0
 
 
 class ObjectReader:
     """Reads commits, trees and blobs of one remote repository."""
 
-    def __init__(self, store: ObjectStore, remote: Remote, patiently: Patiently, hints: Iterable[str] = ()) -> None:
-        """``hints`` are folder names that will probably be needed (applications); they are fetched along."""
+    def __init__(
+        self,
+        store: ObjectStore,
+        remote: Remote,
+        patiently: Patiently,
+        hints: Iterable[str] = (),
+        mirror: WarmMirror | None = None,
+    ) -> None:
+        """``hints`` are folder names that will probably be needed (applications); they are fetched along.
+
+        With a ``mirror`` whole snapshots are fetched, and from the second run on only what changed.
+        """
         self._store, self._remote, self._patiently = store, remote, patiently
         self._hints = frozenset(hint.encode() for hint in hints)
         self._trees: dict[str, Tree] = {}
@@ -51,7 +67,9 @@ class ObjectReader:
         self._roots: dict[CommitId, str] = {}
         self._seen_at: dict[CommitId, RefName] = {}
         self._current: CommitId | None = None
-        self._way = 0
+        self._mirror = mirror
+        self._warm = mirror is not None and mirror.lend_to(store) is not None
+        self._way = 0 if mirror is None else _PLAIN
 
     def seen(self, ref: RefName, commit: CommitId) -> None:
         """A listing said that ``ref`` is at ``commit``."""
@@ -63,7 +81,7 @@ class ObjectReader:
         if commit not in self._roots:
             found = self._store.read([commit.value])
             if commit.value not in found:
-                self._fetch_commit(commit)
+                self._fetch_whole_commit(commit)
                 found = self._store.read([commit.value])
             if commit.value not in found:
                 raise self._vanished(commit)
@@ -149,6 +167,19 @@ class ObjectReader:
 
     # --- asking ----------------------------------------------------------------------------------------------------
 
+    def _fetch_whole_commit(self, commit: CommitId) -> None:
+        """Fetch it as the way says; with a mirror, give back what came."""
+        if self._warm:
+            try:
+                way = _WAYS[_PLAIN]
+                self._remote.fetch([commit.value], _WARM_SECONDS, depth=way.depth, only_changes=True)
+            except RemoteFailure as failure:
+                raise MirrorBroken("the warm mirror of the GitOps repository can't be brought up to date") from failure
+        else:
+            self._fetch_commit(commit)
+        if self._mirror is not None and self._way == _PLAIN:
+            self._mirror.take_from(self._store, commit)
+
     def _fetch_commit(self, commit: CommitId) -> None:
         """By id; by the branch that points to it where the server gives nothing by id; else everything."""
         wants = [commit.value]
@@ -196,6 +227,8 @@ class ObjectReader:
                 where=self._remote.url.value,
                 hint="let its owner run `git fsck`",
             )
+        if not self._store.is_sound(identity, objects[identity]):
+            raise BrokenObject(f"the {kind} {identity[:12]} is damaged on this machine", where=self._remote.url.value)
         return content_of(objects[identity], kind)
 
     def _vanished(self, commit: CommitId) -> RemoteError:

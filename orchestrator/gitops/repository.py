@@ -18,16 +18,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from orchestrator.core.errors import Conflict, Refused, RemoteError
+from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
 from orchestrator.core.names import CommitId, RefName, RemoteURL, RepoPath
 from orchestrator.engine.clock import Clock, Deadline, SystemClock
 from orchestrator.engine.retry import Backoff, Jitter
+from orchestrator.git.command import GitFailed
 from orchestrator.git.credentials import GitCredentials
 from orchestrator.git.failures import Failure, RemoteFailure, is_transient
 from orchestrator.git.identity import Identity, commit_content
 from orchestrator.git.remote import DEFAULT_STALL_SECONDS, PushAnswer, Remote
-from orchestrator.git.store import Kind, ObjectStore, object_format_of
+from orchestrator.git.store import BrokenObject, Kind, ObjectStore, object_format_of
 from orchestrator.gitops.base import CommitInfo, Landed, LostRace, PushOutcome, UnknownOutcome
+from orchestrator.gitops.git_cache import WarmMirror
 from orchestrator.gitops.git_history import History, info_of
 from orchestrator.gitops.git_reader import ObjectReader
 from orchestrator.gitops.git_trees import Tree, Wanted, folders_of, replace_files, unreadable, walk
@@ -44,7 +46,8 @@ class GitRepository:
 
     Use it as a context manager, or call ``close``. ``patience`` is for how many seconds an operation is tried
     again while the remote fails; ``workdir`` is where the private repository is made (the system's temporary
-    folder when None); ``hints`` are names of folders that will probably be needed, such as the application's.
+    folder when None); ``hints`` are names of folders that will probably be needed, such as the application's;
+    ``cache`` is a folder that outlives the run and makes the next one an incremental fetch.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class GitRepository:
         stall_seconds: int = DEFAULT_STALL_SECONDS,
         workdir: Path | None = None,
         hints: Sequence[str] = (),
+        cache: Path | None = None,
         rng: Jitter | None = None,
     ) -> None:
         self._url, self._credentials = url, credentials
@@ -69,6 +73,7 @@ class GitRepository:
         self._lock = threading.RLock()
         self._hints = tuple(hints)
         self._stores: list[ObjectStore] = []
+        self._mirror = _mirror(cache, url)
         self._global_config = self._write_global_config()
         self._use_format("sha1")
         self._history: History | None = None
@@ -107,9 +112,12 @@ class GitRepository:
         """See the port."""
         with self._lock:
             self._adopt_format(commit)
-            found = walk(self._reader.root(commit), patterns, self._reader.trees)
-            blobs = self._reader.blobs(file.entry.id for file in found)
-            return {file.path: blobs[file.entry.id] for file in found}
+            return self._cold_when_broken(lambda: self._files(commit, patterns))
+
+    def _files(self, commit: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, bytes]:
+        found = walk(self._reader.root(commit), patterns, self._reader.trees)
+        blobs = self._reader.blobs(file.entry.id for file in found)
+        return {file.path: blobs[file.entry.id] for file in found}
 
     def commits(self, base: CommitId, head: CommitId) -> Sequence[CommitInfo]:
         """See the port. Fetches commits only, in a store of their own."""
@@ -156,7 +164,7 @@ class GitRepository:
         """See the port. A file that is not there yet is added with mode 100644."""
         with self._lock:
             self._adopt_format(parent)
-            trees = self._folders(self._reader.root(parent), edits)
+            trees = self._cold_when_broken(lambda: self._folders(self._reader.root(parent), edits))
             blobs = {path: self._store.write(Kind.BLOB, content) for path, content in edits.items()}
             root = replace_files(trees, blobs, self._store_tree)
             stamp = self._identity.stamp(when or self._clock.now())
@@ -182,6 +190,7 @@ class GitRepository:
                 if actual != expected:
                     return LostRace(actual)
                 if not backoff.wait_for_recovery():
+                    self._drop_mirror()
                     raise _gave_up(answer, ref, self.url)
 
     def _read_back(self, ref: RefName, answer: PushAnswer, deadline: Deadline, backoff: Backoff) -> CommitId | None:
@@ -227,7 +236,7 @@ class GitRepository:
     # --- the private repository ------------------------------------------------------------------------------------
 
     def _open(self, name: str, object_format: str) -> tuple[ObjectStore, Remote]:
-        path = self._home / f"{name}-{object_format}.git"
+        path = self._home / f"{name}-{object_format}-{len(self._stores)}.git"
         store = ObjectStore.create(path, object_format, self.url, self._global_config)
         self._stores.append(store)
         return store, Remote(self._url, store, self._credentials, self._stall_seconds)
@@ -239,7 +248,23 @@ class GitRepository:
 
     def _use_format(self, object_format: str) -> None:
         self._store, self._remote = self._open("objects", object_format)
-        self._reader = ObjectReader(self._store, self._remote, self._patiently, self._hints)
+        self._reader = ObjectReader(self._store, self._remote, self._patiently, self._hints, self._mirror)
+
+    def _cold_when_broken(self, call: Callable[[], _Result]) -> _Result:
+        """Without the warm mirror when that is what is broken; it is dropped, so that the next run makes another."""
+        try:
+            return call()
+        except (BrokenObject, GitFailed):
+            if self._mirror is None:
+                raise
+            self._drop_mirror()
+            return call()
+
+    def _drop_mirror(self) -> None:
+        if self._mirror is not None:
+            self._mirror.drop()
+            self._mirror = None
+            self._use_format(self._store.object_format)
 
     def _write_global_config(self) -> Path | None:
         """``safe.directory`` for a local repository of another user: git's far side only listens to a file."""
@@ -272,6 +297,17 @@ class GitRepository:
             except RemoteFailure as failure:
                 if failure.failure is not Failure.TRANSIENT or not backoff.wait_for_recovery():
                     raise
+
+
+def _mirror(cache: Path | None, url: RemoteURL) -> WarmMirror | None:
+    if cache is None:
+        return None
+    try:
+        return WarmMirror(cache, url)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the Git cache can't be used: {error.strerror}", where=str(cache), hint="name a folder that we may write"
+        ) from error
 
 
 def _one_try(deadline: Deadline) -> float:

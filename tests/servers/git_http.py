@@ -454,7 +454,8 @@ def commit_files(
         tips = git(bare, "for-each-ref", "--format=%(objectname)", ref)
         parent = tips or None
     text = message.rstrip("\n").encode() + b"\n"
-    lines = [b"commit refs/test/import", b"committer %s 1767225600 +0000" % committer.encode()]
+    import_ref = f"refs/test/import-{os.urandom(6).hex()}"  # several tests' threads may commit at once
+    lines = [b"commit %s" % import_ref.encode(), b"committer %s 1767225600 +0000" % committer.encode()]
     lines.append(b"data %d\n%s" % (len(text), text))
     if parent:
         lines.append(b"from %s" % parent.encode())
@@ -472,8 +473,8 @@ def commit_files(
             case data:
                 lines.append(b"M 100644 inline %s\ndata %d\n%s" % (path, len(data), data))
     git(bare, "fast-import", "--quiet", "--force", stdin=b"\n".join(lines) + b"\n")
-    commit = git(bare, "rev-parse", "refs/test/import")
-    git(bare, "update-ref", "-d", "refs/test/import")
+    commit = git(bare, "rev-parse", import_ref)
+    git(bare, "update-ref", "-d", import_ref)
     git(bare, "update-ref", ref, commit)
     return commit
 
