@@ -20,6 +20,7 @@ from orchestrator.git.command import Git, GitFailed, GitOutputTooLarge, GitTimed
 
 _READ_FORMAT = "%(refname)%00%(objectname)%00%(objecttype)%00%(raw:size)%00%(raw)"
 _PATTERNS_AT_ONCE = 500  # keeps argv far below the system's limit
+_READ_LIMIT = 512 * 1024 * 1024
 _LOCK_WAIT_MILLISECONDS = "1000"
 _BROKEN_REF = re.compile(r"ignoring (?:broken|dangling).* ref (?P<ref>\S+)|missing object \S+ for (?P<dangling>\S+)")
 # Trying again can't help with these. Everything else that update-ref says may be a race, and is looked at again.
@@ -157,7 +158,7 @@ class RefStore:
         return self.git.run(argv, stdin=stdin).stdout.decode("ascii").strip()
 
     def _for_each_ref(self, arguments: Sequence[str]) -> bytes:
-        answer = self.git.run(["for-each-ref", *arguments], check=False, limits=Limits(seconds=120))
+        answer = self.git.run(["for-each-ref", *arguments], check=False, limits=Limits(seconds=120, output=_READ_LIMIT))
         if match := _BROKEN_REF.search(answer.error_text):
             ref = match["ref"] or match["dangling"]
             raise BrokenRef(
