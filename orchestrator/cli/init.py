@@ -13,20 +13,28 @@ from orchestrator.cli.app import Settings, command_app
 app = command_app()
 
 
-@app.command(epilog="Example: hybrid-ci init --registry ghcr.io/acme/shop --gitops https://github.com/acme/gitops.git")
+@app.command(
+    epilog="Example: hybrid-ci init --registry ghcr.io/acme/shop --gitops-url https://github.com/acme/gitops.git"
+)
 def init(
     context: typer.Context,
     application: Annotated[str | None, typer.Option(help="The application's name (default: the folder's).")] = None,
     registry: Annotated[str | None, typer.Option(help="Where images go, such as ghcr.io/acme/shop.")] = None,
-    gitops: Annotated[str | None, typer.Option(metavar="URL", help="The GitOps repository.")] = None,
+    gitops_url: Annotated[str | None, typer.Option(metavar="URL", help="The GitOps repository.")] = None,
     environment: Annotated[str, typer.Option("--env", help="The environment that releases go to.")] = "dev",
+    gitops: Annotated[
+        bool, typer.Option("--gitops", help="This is the GitOps repository: write its policy from its layout.")
+    ] = False,
+    base: Annotated[str, typer.Option(help="With --gitops: the protected base branch.")] = "main",
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented configuration from what this repository holds.
 
     Finds Dockerfiles, their ports, and the CI in use. On a terminal it asks for what it can't see; elsewhere it
-    needs --registry and --gitops.
+    needs --registry and --gitops-url. With --gitops it looks at the environments of a GitOps repository instead.
     """
+    if gitops:
+        return _init_policy(base, force)
     from orchestrator.config.starter import Answers, ci_in_use, default_application, find_images, starter, write_new
 
     settings: Settings = context.obj
@@ -41,11 +49,26 @@ def init(
     answers = Answers(
         name,
         _asked(registry, "--registry", "Where do images go (for example ghcr.io/acme/shop)?"),
-        _asked(gitops, "--gitops", "URL of the GitOps repository?"),
+        _asked(gitops_url, "--gitops-url", "URL of the GitOps repository?"),
         environment,
     )
     write_new(settings.config, starter(images, answers), force=force)
     typer.echo(f"{settings.config}: written; look through it, then run `hybrid-ci check`")
+    return None
+
+
+def _init_policy(base: str, force: bool) -> None:
+    from orchestrator.config.starter import write_new
+    from orchestrator.core.environment import POLICY_PATH
+    from pipelines.propose_policy import propose_policy
+
+    proposed = propose_policy(Path.cwd(), base)
+    for proposal in proposed.proposals:
+        typer.echo(f"{proposal.name}  {proposal.confidence} confidence  {'; '.join(proposal.evidence[:2])}", err=True)
+    file = Path(POLICY_PATH)
+    file.parent.mkdir(exist_ok=True)
+    write_new(file, proposed.text, force=force)
+    typer.echo(f"{file}: written; look through it, then run `hybrid-ci check --policy {file}`")
 
 
 def _asked(given: str | None, option: str, question: str) -> str:

@@ -21,7 +21,7 @@ AMBIENT = {name: f"canary-{name.lower()}-0123456789" for name in ("GITHUB_TOKEN"
 
 # Every command, well and badly used. The folder is the application's checkout.
 INVOCATIONS: dict[str, list[list[str]]] = {
-    "init": [["init"], ["init", "--force", "--registry", "r.example/x", "--gitops", "https://g.example/y"]],
+    "init": [["init"], ["init", "--force", "--registry", "r.example/x", "--gitops-url", "https://g.example/y"]],
     "check": [["check"], ["--verbose", "check", "--policy", "../seed/.hybrid-ci/environments.yaml"]],
     "release": [["--verbose", "release"], ["release", "--env", "nowhere"], ["--log-format", "json", "release"]],
     "pin": [["pin", "api=:nowhere"], ["pin", "api"], ["--verbose", "pin", "api=:0", "--dry-run"]],
