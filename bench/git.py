@@ -10,6 +10,7 @@ of a commit that is ready.
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -81,8 +82,8 @@ class Bench:
     """All ways on one repository."""
 
     def __init__(self, services: int, server: Server, scratch: Path, bare: Path) -> None:
-        self._services, self._server, self._scratch, self._bare = services, server, scratch, bare
-        self._rng = random.Random(1)
+        self._server, self._scratch, self._bare = server, scratch, bare
+        self._order = itertools.cycle(random.Random(1).sample(range(services), services))
         self._run = 0
         self._ready = scratch / "ready.git"
         _git(scratch, "clone", "--quiet", "--bare", str(bare), str(self._ready))
@@ -119,7 +120,8 @@ class Bench:
         return self._run
 
     def _draw(self) -> int:
-        return self._rng.randrange(self._services)
+        """A service that had no turn yet, so that each run makes a new branch."""
+        return next(self._order)
 
     # --- the ways --------------------------------------------------------------------------------------------------
 

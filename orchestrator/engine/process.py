@@ -213,8 +213,7 @@ class Conversation:
     def _receive(self) -> None:
         assert self._child.stdout is not None  # noqa: S101  (Popen was given pipes)
         pipe = self._child.stdout.fileno()
-        ready, _, _ = select.select([pipe], [], [], self._limits.seconds)
-        chunk = os.read(pipe, 4 * _CHUNK) if ready else b""
+        chunk = os.read(pipe, 4 * _CHUNK) if _readable(pipe, self._limits.seconds) else b""
         if not chunk:
             raise ConversationEnded
         self._pending += chunk
@@ -263,7 +262,7 @@ def _supervise(
     writer = _start_writer(child, stdin)
     timed_out = False
     try:
-        child.wait(timeout=limits.seconds)
+        _wait(child, limits.seconds)
     except subprocess.TimeoutExpired:
         timed_out = True
         _signal_group(child, signal.SIGTERM)
@@ -339,6 +338,31 @@ def _start_writer(child: subprocess.Popen[bytes], content: bytes | None) -> thre
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
     return thread
+
+
+def _wait(child: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait for the end without polling: ``Popen.wait`` with a timeout sleeps in steps of up to 50 ms.
+
+    Raises subprocess.TimeoutExpired.
+    """
+    try:
+        descriptor = os.pidfd_open(child.pid)
+    except (AttributeError, OSError):  # not Linux, or an old kernel
+        child.wait(timeout=seconds)
+        return
+    try:
+        if not _readable(descriptor, seconds):
+            raise subprocess.TimeoutExpired(child.args, seconds)
+    finally:
+        os.close(descriptor)
+    child.wait()
+
+
+def _readable(descriptor: int, seconds: float) -> bool:
+    """Something is there to read (for a process: it ended) before the time is over."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(max(0.0, seconds) * 1000))
 
 
 def _apply_limits(pid: int, limits: Limits) -> None:
