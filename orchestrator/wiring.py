@@ -49,6 +49,10 @@ class Settings(Protocol):
     def verbose(self) -> bool:
         """More detail."""
 
+    @property
+    def git_cache(self) -> Path | None:
+        """Where a mirror of the GitOps repository outlives the run."""
+
 
 @contextmanager
 def open_ports(settings: Settings) -> Iterator[tuple[Ports, Surroundings]]:
@@ -87,7 +91,17 @@ def _ports(settings: Settings, application: LoadedApplication, identity: Identit
     )
     git_logins = _git_credentials(os.environ)
     repository = stack.enter_context(
-        closing(GitRepository(url, credentials=git_logins, identity=identity, clock=clock, patience=patience))
+        closing(
+            GitRepository(
+                url,
+                credentials=git_logins,
+                identity=identity,
+                clock=clock,
+                patience=patience,
+                hints=(application.config.application, application.config.gitops.environment),
+                cache=settings.git_cache,
+            )
+        )
     )
     forge = _forge(gitops.forge, url, application.directory, identity)
     reporter = make_reporter(settings.log_format, quiet=settings.quiet, verbose=settings.verbose)

@@ -40,6 +40,7 @@ class Settings:
     log_format: LogFormat
     quiet: bool
     verbose: bool
+    git_cache: Path | None = None
 
 
 class LazyGroup(TyperGroup):
@@ -97,12 +98,16 @@ def root(
     log_format: Annotated[LogFormat, typer.Option(help="Progress as auto, text or json.")] = LogFormat.AUTO,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More detail on stderr.")] = False,
+    git_cache: Annotated[
+        Path | None,
+        typer.Option(envvar="HYBRID_CI_GIT_CACHE", metavar="DIR", help="Keep a mirror of the GitOps repository here."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """CI builds, tests and pushes images, then opens a pull request that pins them by digest."""
-    context.obj = Settings(config, log_format, quiet, verbose)
+    context.obj = Settings(config, log_format, quiet, verbose, git_cache)
 
 
 def run() -> int:

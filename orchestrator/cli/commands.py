@@ -22,6 +22,7 @@ GLOBAL_OPTIONS: tuple[tuple[str, str], ...] = (
     ("--log-format FORMAT", "Progress as auto, text or json."),
     ("--quiet, -q", "Only warnings and errors on stderr."),
     ("--verbose, -v", "More detail on stderr."),
+    ("--git-cache DIR", "Keep a mirror of the GitOps repository here, for the next run."),
     ("--version", "Print the version."),
     ("--install-completion", "Install completion for this shell."),
     ("--help", "This overview; COMMAND --help tells more."),
