@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,8 +12,8 @@ import typer
 from orchestrator.cli.app import OutputFormat
 from orchestrator.core.text import printable
 from orchestrator.manifests.pins import Pin
-from orchestrator.reports.diff import unified
-from orchestrator.reports.markdown import code, table
+from orchestrator.reports.diff import readable, unified
+from orchestrator.reports.markdown import code, fenced, table
 from pipelines.local_pins import LocalEdits, LocalPins
 
 _SCHEMA_VERSION = 1
@@ -52,8 +53,10 @@ def print_edits(result: LocalEdits, output: OutputFormat, *, written: bool, diff
 
 
 def _print_diff(text: str, output: OutputFormat) -> None:
-    shown = f"```diff\n{text}```\n" if output is OutputFormat.MARKDOWN else printable(text, keep_newlines=True)
-    typer.echo(shown, nl=False)
+    if output is OutputFormat.MARKDOWN:
+        typer.echo(fenced(readable(text, terminal=True), "diff"))
+    else:
+        typer.echo(readable(text, terminal=sys.stdout.isatty()), nl=False)
 
 
 def _markdown(headings: _Row, rows: Sequence[_Row]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from orchestrator.cli.app import OutputFormat
 from orchestrator.core.image import Repository
 from orchestrator.core.release import ReleasedImage
 from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, Unchanged, Updated
-from orchestrator.reports.diff import unified
-from orchestrator.reports.markdown import code, table
+from orchestrator.reports.diff import readable, unified
+from orchestrator.reports.markdown import code, fenced, table
 from orchestrator.reports.records import ReleaseRecord
 from pipelines.record import record_of
 from pipelines.release import UNKNOWN_DIGEST, ReleaseResult
@@ -41,10 +42,11 @@ def _text(result: ReleaseResult, record: ReleaseRecord) -> str:
         f"  {image.name:<{width}}  {_reference(image, result.unknown_digests)}" for image in result.release.images
     ]
     if result.plan is not None:
-        lines += ["", _hide_unknown(unified(result.plan.edits)) or "no file would change"]
+        diff = readable(_hide_unknown(unified(result.plan.edits)), terminal=sys.stdout.isatty())
+        lines += ["", diff or "no file would change"]
     if record.pull_request is not None:
         lines += ["", f"  pull request  {record.pull_request.url}", f"  branch        {record.pull_request.branch}"]
-    return "\n".join(lines).rstrip()
+    return "\n".join(lines).rstrip("\n")
 
 
 def _markdown(result: ReleaseResult, record: ReleaseRecord) -> str:
@@ -52,7 +54,7 @@ def _markdown(result: ReleaseResult, record: ReleaseRecord) -> str:
     parts = [f"**{code(record.application)} to {code(record.environment)}**: {sentence(result)}"]
     parts.append(table(("Image", "Reference"), rows))
     if result.plan is not None:
-        parts.append(f"```diff\n{_hide_unknown(unified(result.plan.edits))}```")
+        parts.append(fenced(readable(_hide_unknown(unified(result.plan.edits)), terminal=True), "diff"))
     if record.pull_request is not None:
         parts.append(f"Pull request: {record.pull_request.url}")
     return "\n\n".join(parts)

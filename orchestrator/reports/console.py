@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
+from orchestrator.ci.environment import detect
+from orchestrator.ci.redact import redactor
 from orchestrator.core.text import printable
 from orchestrator.engine.events import Reporter
 
@@ -28,8 +30,9 @@ def make_reporter(
     out = stream or sys.stderr
     if log_format == "json":
         return JsonReporter(out)
-    live = log_format == "auto" and out.isatty() and environment.get("CI", "").lower() not in ("true", "1")
-    colour = live and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+    able = out.isatty() and environment.get("TERM") != "dumb"
+    live = log_format == "auto" and able and not detect(environment).is_ci
+    colour = live and not environment.get("NO_COLOR")
     return TextReporter(out, live=live, colour=colour, quiet=quiet, verbose=verbose)
 
 
@@ -43,7 +46,7 @@ class TextReporter:
         self._quiet, self._verbose = quiet, verbose
         self._lock = threading.Lock()
         self._transient = False
-        self._last_progress = 0.0
+        self._last_progress = -_PROGRESS_EVERY
 
     def stage_started(self, stage: str) -> None:
         """``▸ build api``."""
@@ -101,7 +104,8 @@ class TextReporter:
     def _overwrite(self, text: str) -> None:
         with self._lock:
             width = _terminal_width()
-            self._out.write("\r\x1b[2K" + text[: width - 1])
+            # Redacted before it is cut: the stream would not recognise half a secret.
+            self._out.write("\r\x1b[2K" + redactor(text)[: width - 1])
             self._out.flush()
             self._transient = True
 
@@ -122,19 +126,19 @@ class JsonReporter:
 
     def stage_started(self, stage: str) -> None:
         """``stage-started``."""
-        self._write("stage-started", stage=stage)
+        self._write("stage-started", stage=printable(stage))
 
     def stage_finished(self, stage: str, outcome: str, seconds: float) -> None:
         """``stage-finished``."""
-        self._write("stage-finished", stage=stage, outcome=outcome, seconds=round(seconds, 3))
+        self._write("stage-finished", stage=printable(stage), outcome=printable(outcome), seconds=round(seconds, 3))
 
     def log(self, stage: str, line: str) -> None:
         """``log``."""
-        self._write("log", stage=stage, line=printable(line))
+        self._write("log", stage=printable(stage), line=printable(line).rstrip())
 
     def progress(self, stage: str, text: str) -> None:
         """``progress``."""
-        self._write("progress", stage=stage, text=printable(text))
+        self._write("progress", stage=printable(stage), text=printable(text))
 
     def note(self, text: str) -> None:
         """``note``."""

@@ -5,20 +5,42 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from orchestrator.ci.redact import redactor
 from orchestrator.core.text import printable
 
 
+# cmark, which GitHub and others render with, gives up on code spans that need more than 80 backticks around them.
+_TOO_MANY_TICKS = re.compile("`{9,}")
+_TICKS = "`" * 8
+
+
 def code(text: str, limit: int = 120) -> str:
-    """The text as inline code: forges resolve no mention, keyword, link or HTML inside it."""
-    cleaned = printable(text).strip() or " "
+    """The text as inline code: forges resolve no mention, keyword, link or HTML inside it.
+
+    Secrets are masked here already: one that is cut off would no longer be recognised. No comment begins in it,
+    since comments are how we find our own part of a pull request again.
+    """
+    cleaned = redactor(printable(text)).strip().replace("<!--", "<!- -") or " "
+    cleaned = _TOO_MANY_TICKS.sub(_TICKS, cleaned)
     if len(cleaned) > limit:
         cleaned = cleaned[: limit - 1] + "…"
-    fence = "`" * (max((len(run) for run in re.findall(r"`+", cleaned)), default=0) + 1)
+    fence = "`" * (_longest_run(cleaned) + 1)
     space = " " if cleaned.startswith("`") or cleaned.endswith("`") else ""
-    return f"{fence}{space}{cleaned}{space}{fence}".replace("|", "\\|")
+    return f"{fence}{space}{cleaned}{space}{fence}"
+
+
+def fenced(text: str, language: str = "") -> str:
+    """The text as a block of code that nothing in it can end."""
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}{language}\n{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{fence}"
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A table; the cells are Markdown already."""
+    """A table; the cells are Markdown already, and what looks like a border in them is none."""
     lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _longest_run(text: str) -> int:
+    """How many backticks stand side by side."""
+    return max(map(len, re.findall("`+", text)), default=0)

@@ -29,8 +29,7 @@ def block(plan: ChangePlan, release: Release | None, waivers: tuple[Waiver, ...]
         _tests(release.tests if release else ()),
         _source(release) if release else f"Release {code(plan.change.release)}; its own run has the details.",
         _waivers(waivers),
-        "Each digest was read back from the registry after the push. The agent in the cluster deploys this after the "
-        "merge; to undo it, revert the merge.",
+        _proof(release) + "The agent in the cluster deploys this after the merge; to undo it, revert the merge.",
     ]
     return "\n\n".join(section for section in sections if section)
 
@@ -71,7 +70,13 @@ def _source(release: Release) -> str:
     if source is None:
         return "These images were built elsewhere; their digests were resolved in the registry."
     branch = f" on {code(source.branch)}" if source.branch else ""
-    return f"Built from {code(str(source.id))}{branch}: {code(source.subject)}"
+    dirty = ", **with changes that no commit holds**" if source.dirty else ""
+    return f"Built from {code(str(source.id))}{branch}{dirty}: {code(source.subject)}"
+
+
+def _proof(release: Release | None) -> str:
+    pushed = release is not None and release.source is not None
+    return "Each digest was read back from the registry after the push. " if pushed else ""
 
 
 def _waivers(waivers: tuple[Waiver, ...]) -> str:
