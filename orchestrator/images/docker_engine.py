@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from types import TracebackType
@@ -51,7 +50,6 @@ class DockerEngine:
         self._clock = clock or SystemClock()
         self._redact = redact or Redactor()
         self._build_seconds = build_seconds
-        self._build_lock = threading.Lock()
 
     @cached_property
     def _client(self) -> EngineClient:
@@ -120,25 +118,24 @@ class DockerEngine:
             return self._built(spec, stream.image)
 
     def _build_events(self, spec: BuildSpec, context: Context) -> Iterator[Mapping[str, object]]:
-        with self._build_lock:  # the header's logins belong to the client, not to the call
-            self._client.build_logins = self._base_logins(context.dockerfile)
-            return _events(
-                self._client.build(
-                    fileobj=cast(Any, context.stream()),  # requests sends a generator in chunks
-                    custom_context=True,
-                    dockerfile=context.dockerfile_name,
-                    buildargs=dict(spec.arguments),
-                    labels=dict(spec.labels),
-                    target=spec.target,
-                    platform=str(spec.platform) if spec.platform else None,
-                    rm=True,
-                    forcerm=True,
-                    decode=True,
-                    use_config_proxy=False,
-                    timeout=int(self._build_seconds),
-                ),
-                stream_ended=f"the build of {spec.name}",
-            )
+        self._client.give_build_logins(self._base_logins(context.dockerfile))
+        return _events(
+            self._client.build(
+                fileobj=cast(Any, context.stream()),  # requests sends a generator in chunks
+                custom_context=True,
+                dockerfile=context.dockerfile_name,
+                buildargs=dict(spec.arguments),
+                labels=dict(spec.labels),
+                target=spec.target,
+                platform=str(spec.platform) if spec.platform else None,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                use_config_proxy=False,
+                timeout=int(self._build_seconds),
+            ),
+            stream_ended=f"the build of {spec.name}",
+        )
 
     def _base_logins(self, dockerfile: bytes) -> dict[str, dict[str, str]]:
         """The logins for the registries that the Dockerfile names, and for no other."""

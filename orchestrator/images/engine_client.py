@@ -76,11 +76,14 @@ class EngineClient(docker.APIClient):
     """
 
     host: str = DEFAULT_SOCKET  # as messages name it
-    build_logins: Mapping[str, Mapping[str, str]] = {}
 
     def __init__(self, **options: Any) -> None:
-        self._open = threading.local()
+        self._open = threading.local()  # of each thread: its open streams, and the logins for its next build
         super().__init__(**options)
+
+    def give_build_logins(self, logins: Mapping[str, Mapping[str, str]]) -> None:
+        """The logins that this thread's builds send along from now on, by server address."""
+        self._open.logins = logins
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """As requests does it; a streamed answer is remembered, so that ``streams`` can end it."""
@@ -116,8 +119,8 @@ class EngineClient(docker.APIClient):
         """requests sets its default here; it is not taken."""
 
     def _set_auth_headers(self, headers: dict[str, object]) -> None:
-        if self.build_logins:
-            headers["X-Registry-Config"] = encode_header(self.build_logins)
+        if logins := getattr(self._open, "logins", None):
+            headers["X-Registry-Config"] = encode_header(logins)
 
 
 def connect(host: str, tls: TLSConfig | None = None, timeout: int = IDLE_SECONDS) -> EngineClient:

@@ -116,7 +116,7 @@ def _already_there(
         return None
     try:
         return prove(image, gather(registry, target.repository, image, pushed), labels)
-    except (Refused, RemoteError):
+    except ProofBroken:
         if immutable:
             raise Refused(
                 f"the tag {target} is taken by another image",
@@ -125,6 +125,10 @@ def _already_there(
                 details=[f"it points to {pushed.digest}"],
             ) from None
         return None
+    except (Refused, RemoteError):
+        if immutable:
+            raise
+        return None  # whatever stands there is broken; a push puts it right, and is read back
 
 
 def _push(

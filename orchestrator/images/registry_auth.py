@@ -1,4 +1,4 @@
-"""The registry's way of asking for a login, and who may be told a password. Pure but for nothing: no request here.
+"""The registry's way of asking for a login, and who may be told a password. No request is made here.
 
 See https://distribution.github.io/distribution/spec/auth/token/ and RFC 9110 section 11.
 """

@@ -19,7 +19,7 @@ from orchestrator.images.errors import LoginRefused
 from orchestrator.images.manifest import DOCKER_LIST, OCI_MANIFEST, RegistryLied
 from orchestrator.images.registry import HttpRegistry
 from orchestrator.images.registry_auth import UntrustedRealm
-from orchestrator.images.registry_http import RegistryUnavailable
+from orchestrator.images.registry_http import RegistryHttp, RegistryUnavailable
 from tests.contract.engines import OneLogin
 from tests.servers.registry_scripted import Asked, Reply, ScriptedRegistry, scripted_registry
 from tests.simulators.clock import FakeClock
@@ -522,6 +522,24 @@ def test_a_registry_that_stays_ill_is_given_up_in_time(
         client().manifest(repository, DIGEST)
     assert caught.value.exit_code == 5
     assert sum(clock.slept) <= 60
+
+
+def test_5xx_on_every_third_request(
+    server: ScriptedRegistry, client: Clients, repository: Repository, clock: FakeClock
+) -> None:
+    count = iter(range(1, 10_000))
+    server.on("GET", "/v2/.*", lambda _: Reply(500) if next(count) % 3 == 0 else None)
+    registry = client()
+    for _ in range(20):
+        assert registry.resolve(TaggedImage(repository, "1")) == DIGEST
+        assert registry.manifest(repository, DIGEST)
+    assert clock.slept
+
+
+@pytest.mark.parametrize("host", ["ghcr.io", "registry.example.com:5000", "10.0.0.1:5000"])
+def test_only_this_machine_is_asked_without_tls(clock: FakeClock, host: str) -> None:
+    with RegistryHttp(clock) as http:
+        assert http.base(host) == f"https://{host}"
 
 
 def test_nobody_there_is_a_remote_error(client: Clients, clock: FakeClock) -> None:
