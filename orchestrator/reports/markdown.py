@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from orchestrator.ci.redact import redactor
 from orchestrator.core.text import printable
 
-
 # cmark, which GitHub and others render with, gives up on code spans that need more than 80 backticks around them.
 _TOO_MANY_TICKS = re.compile("`{9,}")
 _TICKS = "`" * 8
