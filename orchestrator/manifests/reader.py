@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -10,7 +10,7 @@ from orchestrator.core.names import RepoPath
 from orchestrator.manifests.asked import POLICY, arguments, blocks, encrypted, lines, marked, named
 from orchestrator.manifests.document import Document, Template, Unreadable, decode, load, template_actions
 from orchestrator.manifests.embedded import Embedded
-from orchestrator.manifests.formats.common import Scan, dispatch
+from orchestrator.manifests.formats.common import Found, Scan, dispatch
 from orchestrator.manifests.formats.registry import FORMATS
 from orchestrator.manifests.formats.targets import configured
 from orchestrator.manifests.forms import Configured, Form, KustomizeEntry, Whole
@@ -39,10 +39,17 @@ def read(path: RepoPath, content: bytes, options: ScanOptions) -> tuple[Scan, li
         text, bom = decode(content)
         scan = Scan(path, Document(text, bom, [], error), options)
     found: dict[tuple[int, ...], Reference] = {}
-    for reference in _all(scan):
-        found.setdefault(_identity(reference.form), reference)
-        if len(found) > options.references:
-            raise Unreadable(f"it holds more than {options.references} image references", reference.form.index)
+    taken: set[int] = set()
+    for way in _ways(scan):
+        read_here: set[int] = set()
+        for reference in way:
+            parts = {id(part) for part in (*reference.form.scalars, reference.form.main)}
+            if taken.isdisjoint(parts):
+                found.setdefault(_identity(reference.form), reference)
+                read_here |= parts
+            if len(found) > options.references:
+                raise Unreadable(f"it holds more than {options.references} image references", reference.form.index)
+        taken |= read_here
     if scan.document.template is not None and not found:
         raise scan.document.template
     references = [_checked(reference) for reference in found.values()]
@@ -51,26 +58,35 @@ def read(path: RepoPath, content: bytes, options: ScanOptions) -> tuple[Scan, li
     return scan, [reference for reference in references if chosen.wants(reference.form)]
 
 
-def _all(scan: Scan) -> Iterator[Reference]:
-    """What is found, what is configured and what is asked for; the first way to a place gives it its name."""
-    yield from (Reference("target", form) for form in configured(scan))
+def _ways(scan: Scan) -> Iterator[Iterable[Reference]]:
+    """What is configured, what is found, what is asked for; a scalar that one way reads is not read by the next."""
+    yield (Reference("target", form) for form in configured(scan))
     if scan.document.template is not None:
-        yield from (Reference(found.label or "template", found.form) for found in lines(scan))
+        yield (Reference(found.label or "template", found.form) for found in lines(scan))
         return
-    yield from (Reference(found.label or "marker", found.form) for found in marked(scan))
+    options = scan.options
+    open_roots = [root for root in scan.document.roots if not encrypted(root)]
+    _report(scan, open_roots)
+    yield _references(dispatch(scan, root) for root in open_roots)
+    yield _references([marked(scan)])
+    if options.arguments:
+        yield _references(arguments(scan, root) for root in open_roots)
+    if options.embedded:
+        yield _references(blocks(scan, root) for root in open_roots)
+    yield _references([named(scan)])
+
+
+def _references(ways: Iterable[Iterator[Found]]) -> Iterator[Reference]:
+    return (Reference(found.label or "text", found.form) for found in chain.from_iterable(ways))
+
+
+def _report(scan: Scan, open_roots: list[Node]) -> None:
+    """Whole documents that are not looked into, and templates that happen to parse."""
+    for root in scan.document.roots:
+        if root not in open_roots:
+            scan.problem(root, "the document is encrypted by SOPS; an edit would break its signature")
     for action in template_actions(scan.document)[:1]:
         scan.problem(action, "a template that is not rendered: what it fills in can't be read")
-    options = scan.options
-    for root in scan.document.roots:
-        if encrypted(root):
-            scan.problem(root, "the document is encrypted by SOPS; an edit would break its signature")
-            continue
-        ways = [dispatch(scan, root)]
-        ways += [arguments(scan, root)] if options.arguments else []
-        ways += [blocks(scan, root)] if options.embedded else []
-        for found in chain.from_iterable(ways):
-            yield Reference(found.label or "", found.form)
-    yield from (Reference(found.label or "text", found.form) for found in named(scan))
 
 
 def _identity(form: Form) -> tuple[int, ...]:
