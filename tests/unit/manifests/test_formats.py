@@ -136,7 +136,8 @@ def test_references_without_a_tag_can_be_left_as_they_are() -> None:
 def test_what_the_cluster_writes_is_untouched_even_when_it_is_named(place: str) -> None:
     content = (
         b"apiVersion: v1\nkind: Pod\nmetadata:\n  annotations:\n"
-        b'    kubectl.kubernetes.io/last-applied-configuration: \'{"image":"acme/api:1"}\'\nstatus: {image: acme/api:1}\n'
+        b'    kubectl.kubernetes.io/last-applied-configuration: \'{"image":"acme/api:1"}\'\n'
+        b"status: {image: acme/api:1}\n"
         b"---\napiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\nspec: {image: 'acme/api:1'}\n"
     )
     place = place.replace("annotations", 'annotations["kubectl.kubernetes.io/last-applied-configuration"]')
