@@ -33,7 +33,7 @@ lint: .venv/.stamp ## ruff: rules and format
 .PHONY: typecheck
 typecheck: .venv/.stamp ## mypy --strict
 	@$(BIN)/mypy
-	@$(BIN)/mypy -p scripts -p bench
+	@$(BIN)/mypy -p scripts -m bench.startup
 
 # These print a table for people and, as their last line, one JSON object.
 BENCHES := bench-startup bench-git
