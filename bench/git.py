@@ -57,7 +57,8 @@ class Server:
 
 
 @contextmanager
-def _serving(root: Path, delay: float) -> Iterator[Server]:
+def serving(root: Path, delay: float) -> Iterator[Server]:
+    """A server in a process of its own."""
     argv = [sys.executable, "-m", "tests.servers.git_http", str(root), str(delay)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin and child.stdout
@@ -86,7 +87,7 @@ class Bench:
         self._order = itertools.cycle(random.Random(1).sample(range(services), services))
         self._run = 0
         self._ready = scratch / "ready.git"
-        _git(scratch, "clone", "--quiet", "--bare", str(bare), str(self._ready))
+        run_git(scratch, "clone", "--quiet", "--bare", str(bare), str(self._ready))
         self._cache = scratch / "cache"
         self.ways = {
             _FLOOR: Way(self._floor),
@@ -133,23 +134,23 @@ class Bench:
         """The base moves on by one commit before each run, so that the mirror is one behind."""
         number = self._draw()
         path = f"apps/{service(self._draw())}/overlays/prod/kustomization.yaml"
-        commit_files(self._bare, {path: _edited(_git(self._bare, "show", f"main:{path}"), -run).encode()})
+        commit_files(self._bare, {path: _edited(run_git(self._bare, "show", f"main:{path}"), -run).encode()})
         return lambda: hand_off_once(self._server.url, number, run, self._scratch, self._cache)
 
     def _floor(self, run: int) -> Callable[[], None]:
         number = self._draw()
         path = f"apps/{service(number)}/overlays/dev/kustomization.yaml"
-        content = _edited(_git(self._ready, "show", f"main:{path}"), run)
-        blob = _git(self._ready, "hash-object", "-w", "--stdin", stdin=content).strip()
+        content = _edited(run_git(self._ready, "show", f"main:{path}"), run)
+        blob = run_git(self._ready, "hash-object", "-w", "--stdin", stdin=content).strip()
         index = {"GIT_INDEX_FILE": str(self._scratch / "index")}
-        _git(self._ready, "read-tree", "main", **index)
-        _git(self._ready, "update-index", "--cacheinfo", f"100644,{blob},{path}", **index)
-        tree = _git(self._ready, "write-tree", **index).strip()
-        commit = _git(self._ready, "commit-tree", tree, "-p", "main", "-m", f"Run {run}").strip()
+        run_git(self._ready, "read-tree", "main", **index)
+        run_git(self._ready, "update-index", "--cacheinfo", f"100644,{blob},{path}", **index)
+        tree = run_git(self._ready, "write-tree", **index).strip()
+        commit = run_git(self._ready, "commit-tree", tree, "-p", "main", "-m", f"Run {run}").strip()
 
         def act() -> None:
-            _git(self._ready, "ls-remote", self._server.url, "refs/heads/main")
-            _git(self._ready, "push", "--quiet", self._server.url, f"{commit}:refs/heads/floor-{run}")
+            run_git(self._ready, "ls-remote", self._server.url, "refs/heads/main")
+            run_git(self._ready, "push", "--quiet", self._server.url, f"{commit}:refs/heads/floor-{run}")
 
         return act
 
@@ -159,10 +160,10 @@ class Bench:
         file = checkout / f"apps/{service(number)}/overlays/dev/kustomization.yaml"
 
         def act() -> None:
-            _git(self._scratch, "clone", "--quiet", *options, self._server.url, str(checkout))
+            run_git(self._scratch, "clone", "--quiet", *options, self._server.url, str(checkout))
             file.write_text(_edited(file.read_text(), run))
-            _git(checkout, "commit", "--quiet", "-am", f"Run {run}")
-            _git(checkout, "push", "--quiet", "origin", f"HEAD:refs/heads/worktree-{run}")
+            run_git(checkout, "commit", "--quiet", "-am", f"Run {run}")
+            run_git(checkout, "push", "--quiet", "origin", f"HEAD:refs/heads/worktree-{run}")
             shutil.rmtree(checkout)
 
         return act
@@ -172,7 +173,8 @@ def _edited(text: str, run: int) -> str:
     return re.sub(r"newTag: .*", f"newTag: run-{run}", text)
 
 
-def _git(directory: Path, *argv: str, stdin: str | None = None, **extra: str) -> str:
+def run_git(directory: Path, *argv: str, stdin: str | None = None, **extra: str) -> str:
+    """Run git with a fixed identity and nothing of the machine; gives stdout."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": "/nonexistent",
@@ -232,10 +234,10 @@ def _report(services: int, ways: Mapping[str, Way]) -> dict[str, float]:
 
 def _add_branches(bare: Path, number: int) -> None:
     """Branches as a busy server has them, for what listing them costs."""
-    tip = _git(bare, "rev-parse", "main").strip()
+    tip = run_git(bare, "rev-parse", "main").strip()
     lines = "".join(f"create refs/heads/ci/branch-{one:06} {tip}\n" for one in range(number))
-    _git(bare, "update-ref", "--stdin", stdin=lines)
-    _git(bare, "pack-refs", "--all")
+    run_git(bare, "update-ref", "--stdin", stdin=lines)
+    run_git(bare, "pack-refs", "--all")
 
 
 def main() -> None:
@@ -252,7 +254,7 @@ def main() -> None:
             bare = root / "gitops.git"
             shutil.copytree(prepared(size), bare)
             _add_branches(bare, branches)
-            with _serving(root, delay) as server:
+            with serving(root, delay) as server:
                 bench = Bench(size, server, scratch, bare)
                 bench.measure(runs, most_full_clones=runs if size <= 1000 else 3)
             measured = _report(size, bench.ways)
