@@ -140,7 +140,7 @@ def _propose_once(desk: Desk, environment: Environment, change: Change) -> Outco
     tips = desk.repository.tips([base.ref, head.ref])
     if base.ref not in tips:
         raise missing_branch(desk.repository, base)
-    standing = _standing(desk, tips[base.ref], tips.get(head.ref), change)
+    standing = _standing(desk, environment, tips[base.ref], tips.get(head.ref), change)
     pull_requests = forge.pull_requests(head, base)
     current = next((pr for pr in pull_requests if pr.state is PullRequestState.OPEN), None)
 
@@ -148,9 +148,9 @@ def _propose_once(desk: Desk, environment: Environment, change: Change) -> Outco
     if plan.empty:
         return _already_there(forge, environment, change, standing, current)
     if standing.change is not None and change.older_than(standing.change):
-        return _superseded(desk, environment, forge, standing, standing.change, current)
+        return _superseded(desk, forge, standing, standing.change, current)
     _respect_closing(desk, change, standing, current, pull_requests)
-    commit = _branch_commit(desk, environment, plan, standing)
+    commit = _branch_commit(desk, plan, standing)
     if commit == standing.tip and current is not None and desk.describe(plan).stamp in current.body:
         return Unchanged(f"pull request #{current.number} already holds this change", current)
     if commit != standing.tip and isinstance(desk.repository.push(head.ref, commit, standing.tip), LostRace):
@@ -170,39 +170,68 @@ def _forge(desk: Desk, environment: Environment) -> Forge:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What our branch holds now: its tip, its commits beyond the base, and the change that its tip carries."""
+    """What our branch holds now: its tip, the change that it carries, and the plan that makes exactly its tree.
+
+    ``plan`` is None where the branch is gone, or merged: then its tip still tells which release came last.
+    """
 
     tip: CommitId | None
-    commits: tuple[CommitInfo, ...] = ()
     change: Change | None = None
+    plan: ChangePlan | None = None
 
 
-def _standing(desk: Desk, base_tip: CommitId, head_tip: CommitId | None, change: Change) -> _Standing:
-    """Read our branch. Raises Conflict for a commit on it that is not ours.
-
-    A branch that was merged has no commit of its own any more, but its tip still tells which release came last.
-    """
+def _standing(
+    desk: Desk, environment: Environment, base_tip: CommitId, head_tip: CommitId | None, change: Change
+) -> _Standing:
+    """Read our branch, and prove that it is ours. Raises Conflict."""
     if head_tip is None:
         return _Standing(None)
     commits = tuple(desk.repository.commits(base_tip, head_tip))
-    for commit in commits:
-        _check_ours(desk, commit, change)
-    last = commits[0] if commits else desk.repository.commit_info(head_tip)
-    return _Standing(head_tip, commits, read_trailers(last.message))
+    if not commits:
+        return _Standing(head_tip, read_trailers(desk.repository.commit_info(head_tip).message))
+    _check_writers(desk, commits, change)
+    carried = next((found for commit in commits if (found := read_trailers(commit.message))), None)
+    if carried is None or (carried.environment, carried.scope) != (change.environment, change.scope):
+        raise _foreign(desk, change, commits[0], "it carries no change of this environment and application")
+    plan = _reproduced(desk, environment, commits, carried)
+    if plan is None:
+        raise _foreign(desk, change, commits[0], f"the branch holds more, or other, than release {carried.release}")
+    return _Standing(head_tip, carried, plan)
 
 
-def _check_ours(desk: Desk, commit: CommitInfo, change: Change) -> None:
-    carried = read_trailers(commit.message)
-    ours = carried is not None and (carried.environment, carried.scope) == (change.environment, change.scope)
+def _check_writers(desk: Desk, commits: Sequence[CommitInfo], change: Change) -> None:
     writers = {writer.lower() for writer in (*desk.policy.writers, desk.identity)}
-    address = commit.committer.rpartition("<")[2].rstrip(">").lower()
-    if ours and (address in writers or commit.committer.lower() in writers):
-        return
-    subject = commit.message.partition("\n")[0]
-    raise Conflict(
-        f"the branch {change.branch} holds a commit that hybrid-ci did not make",
+    for commit in commits:
+        address = commit.committer.rpartition("<")[2].rstrip(">").lower()
+        if address not in writers and commit.committer.lower() not in writers:
+            raise _foreign(desk, change, commit, "its committer is none of the policy's writers")
+
+
+def _reproduced(
+    desk: Desk, environment: Environment, commits: Sequence[CommitInfo], carried: Change
+) -> ChangePlan | None:
+    """The plan of the carried change whose whole tree is the branch's; None when there is none.
+
+    Messages and committers are claims, the tree is the proof. The branch may have been rebased, or the base merged
+    into it, so each commit of the base that it stands on is tried.
+    """
+    own = {commit.id for commit in commits}
+    for parent in dict.fromkeys(parent for commit in commits for parent in commit.parents if parent not in own):
+        try:
+            plan = _plan(desk, environment, carried, parent)
+        except (ConfigurationError, Refused):  # the images were not there yet, or were ambiguous
+            continue
+        made = desk.repository.commit(parent, _contents(plan), commit_message(plan), desk.clock.now())
+        if desk.repository.commit_info(made).tree == commits[0].tree:
+            return plan
+    return None
+
+
+def _foreign(desk: Desk, change: Change, commit: CommitInfo, reason: str) -> Conflict:
+    return Conflict(
+        f"the branch {change.branch} holds work that hybrid-ci did not make: {reason}",
         where=f"{desk.repository.url}, commit {commit.id.short} by {commit.committer}",
-        details=[subject[:200]],
+        details=[commit.message.partition("\n")[0][:200]],
         hint="merge or move that work, then delete the branch; or list its committer under 'writers' in the policy",
     )
 
@@ -231,45 +260,26 @@ def _respect_closing(
         )
 
 
-def _superseded(
-    desk: Desk,
-    environment: Environment,
-    forge: Forge,
-    standing: _Standing,
-    newer: Change,
-    current: PullRequest | None,
-) -> Outcome:
+def _superseded(desk: Desk, forge: Forge, standing: _Standing, newer: Change, current: PullRequest | None) -> Outcome:
     """Leave the newer release in place, with the text that belongs to it."""
-    if current is not None and len(standing.commits) == 1 and len(standing.commits[0].parents) == 1:
-        text = desk.describe(_plan(desk, environment, newer, standing.commits[0].parents[0]))
+    if current is not None and standing.plan is not None:
+        text = desk.describe(standing.plan)
         if text.stamp not in current.body:
             current = forge.update(current.number, title=text.title, body=text.body(current.body))
     return Superseded(newer, current)
 
 
-def _branch_commit(desk: Desk, environment: Environment, plan: ChangePlan, standing: _Standing) -> CommitId:
+def _branch_commit(desk: Desk, plan: ChangePlan, standing: _Standing) -> CommitId:
     """The commit that our branch shall hold: the one that is there when it says the same, else a new one."""
-    if standing.tip is not None and _says_the_same(desk, environment, plan, standing):
+    if standing.tip is not None and standing.plan is not None and _same(standing.plan, plan):
         return standing.tip
     return desk.repository.commit(plan.base, _contents(plan), commit_message(plan), desk.clock.now())
 
 
-def _says_the_same(desk: Desk, environment: Environment, plan: ChangePlan, standing: _Standing) -> bool:
-    """The branch is one commit of this release whose whole tree is what we would make on its parent,
-
-    and the base has not touched the files in question since. Its message alone proves nothing.
-    """
-    there, carried = standing.commits[:1], standing.change
-    if len(standing.commits) != 1 or len(there[0].parents) != 1 or carried is None:
-        return False
-    if (carried.release, carried.images) != (plan.change.release, plan.change.images):
-        return False
-    parent = there[0].parents[0]
-    on_parent = plan if parent == plan.base else _plan(desk, environment, plan.change, parent)
-    if on_parent.edits != plan.edits:
-        return False
-    made = desk.repository.commit(parent, _contents(on_parent), commit_message(on_parent), desk.clock.now())
-    return desk.repository.commit_info(made).tree == there[0].tree
+def _same(there: ChangePlan, plan: ChangePlan) -> bool:
+    """The same release, and the base has not touched its files since."""
+    same_change = (there.change.release, there.change.images) == (plan.change.release, plan.change.images)
+    return same_change and there.edits == plan.edits
 
 
 def _propose(

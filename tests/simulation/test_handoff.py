@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
-from orchestrator.core.names import BranchName
+from orchestrator.core.names import BranchName, RepoPath
 from orchestrator.gitops.handoff import hand_off
 from orchestrator.gitops.outcome import Committed, Opened, Superseded, Unchanged, Updated
 from tests.simulation.town import IDENTITY, MAIN, Town
@@ -129,10 +129,9 @@ def test_bot_branch_has_foreign_commit(town: Town) -> None:
 
 
 def test_a_forged_message_does_not_make_a_foreign_tree_ours(town: Town) -> None:
-    """Somebody who copies our trailers and our address still does not get another tree proposed as this release."""
+    """Somebody who copies our trailers and our address still does not get another tree taken for this release."""
     town.hand_off(change(2))
-    tip = town.tip(BranchName(BRANCH))
-    message = town.git.commits[tip].info.message
+    message = town.git.commits[town.tip(BranchName(BRANCH))].info.message
     town.git.refs[BranchName(BRANCH).ref] = town.tip(MAIN)
     forged = town.git.commit_files(
         {"apps/shop/prod/secret.yaml": b"planted: true\n"},
@@ -141,11 +140,28 @@ def test_a_forged_message_does_not_make_a_foreign_tree_ours(town: Town) -> None:
         committer=f"x <{IDENTITY}>",
     )
 
-    town.hand_off(change(2))
+    with pytest.raises(Conflict, match="more, or other, than release release2"):
+        town.hand_off(change(2))
+    assert town.tip(BranchName(BRANCH)) == forged
 
-    assert town.tip(BranchName(BRANCH)) != forged
-    files = town.git.commits[town.tip(BranchName(BRANCH))].files
-    assert not [path for path in files if path.name == "secret.yaml"]
+
+@pytest.mark.parametrize("button", ["update branch", "rebase"])
+def test_the_forge_s_own_buttons_do_no_harm(town: Town, button: str) -> None:
+    """The base moved, and a person pressed a button that brought the branch up to date: it is still ours."""
+    town.hand_off(change(2))
+    ours = town.tip(BranchName(BRANCH))
+    moved = town.git.commit_files({"README.md": b"moved on\n"})
+    stored = town.git.commits[ours]
+    files = {**stored.files, RepoPath("README.md"): b"moved on\n"}
+    parents = (ours, moved) if button == "update branch" else (moved,)
+    message = "Merge branch 'main'" if button == "update branch" else stored.info.message
+    pressed = town.git.store(files, parents, f"Forge <{IDENTITY}>", message, town.clock.now())
+    town.git.refs[BranchName(BRANCH).ref] = pressed
+
+    assert isinstance(town.hand_off(change(2)), Unchanged)
+    assert town.tip(BranchName(BRANCH)) == pressed
+    assert isinstance(town.hand_off(change(3)), Updated)
+    assert town.pinned(BRANCH, API) == {"3"}
 
 
 def test_push_non_fast_forward_once(town: Town) -> None:
@@ -244,19 +260,10 @@ def test_a_race_that_is_lost_until_the_deadline_ends_safely(town: Town) -> None:
 
     def before(method: str) -> None:
         if method == "push":
-            town.git.refs[BranchName(BRANCH).ref] = town.git.commit_files(
-                {}, ref=f"refs/heads/{BRANCH}", message=_message(next(others)), committer=f"x <{IDENTITY}>",
-                parent=town.tip(MAIN).value,
-            )  # fmt: skip
+            town.hand_off(change(next(others)))
             town.clock.advance(1)
 
     desk.repository._before_call = before  # type: ignore[attr-defined]
 
     with pytest.raises(RemoteError, match="other writers were faster"):
         hand_off(desk, change(1_000_000), seconds=60)
-
-
-def _message(version: int) -> str:
-    from orchestrator.core.change import trailers
-
-    return "\n".join(["Release", "", *trailers(change(version))])

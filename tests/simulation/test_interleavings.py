@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import pytest
 
 from orchestrator.core.change import Change
 from orchestrator.core.errors import RemoteError
+from orchestrator.gitops import plan
 from orchestrator.gitops.handoff import hand_off
 from orchestrator.gitops.outcome import Outcome, Superseded, Unchanged
 from tests.simulation.explorer import Crash, Killed, Run, Step, explore, replay
@@ -15,14 +17,21 @@ from tests.simulation.town import Hook, Town
 from tests.unit.gitops.changes import API, WORKER, change, pinned
 
 BRANCH = "hybrid-ci/dev/shop"
-_READS = {"tips", "files", "commits", "commit_info", "pull_requests", "commit", "check_push"}
+_IMMUTABLE = {"files", "commits", "commit_info", "commit"}  # by commit id: the same whenever they are asked
+_READS = {"tips", "pull_requests"}
 
 
 def commute(one: Step, other: Step) -> bool:
-    """Reads commute; so does a push with a pull request's text, which live in different places."""
-    if one[1] in _READS and other[1] in _READS:
+    """Steps that see and leave the same world in either order."""
+    if one[1] in _IMMUTABLE or other[1] in _IMMUTABLE:
         return True
-    return one[0] != other[0] and {one[1], other[1]} & _READS == set()
+    return one[1] in _READS and other[1] in _READS
+
+
+@pytest.fixture(autouse=True)
+def _planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of worlds hold the same few files, and editing them is pure: remember the results."""
+    monkeypatch.setattr(plan, "set_images", cache(plan.set_images))
 
 
 def jobs_of(*changes: Change) -> Callable[[Town, Sequence[Hook]], list[Callable[[], object]]]:
@@ -83,7 +92,7 @@ def test_two_writers_of_one_branch_lose_nothing() -> None:
 
     jobs = jobs_of(change(2, "lab", pinned(API, 2)), change(3, "lab", pinned(WORKER, 3)))
 
-    assert explore(Town, jobs, check, commute) > 5
+    assert explore(Town, jobs, check, commute) > 3
 
 
 def _steps_alone(wanted: Change) -> int:
