@@ -95,7 +95,7 @@ def pin(ports: Ports, surroundings: Surroundings, arguments: Sequence[str], opti
             surroundings,
             environment,
             [one.reference.repository for one in wanted],
-            needs_engine=False,
+            builds=False,
         )
     with stage(ports.reporter, "resolve", ports.clock.monotonic):
         resolved = side_by_side([partial(resolve, ports.registry, one) for one in wanted])

@@ -44,9 +44,19 @@ def read_policy(repository: GitOpsRepository, base: BranchName) -> Policy:
 
 
 def clear(
-    ports: Ports, surroundings: Surroundings, environment_name: str, images: Sequence[Repository], *, needs_engine: bool
+    ports: Ports,
+    surroundings: Surroundings,
+    environment_name: str,
+    images: Sequence[Repository],
+    *,
+    builds: bool,
+    writes: bool = True,
 ) -> Cleared:
-    """Read the policy and apply it, then ask engine, registries, Git and forge side by side."""
+    """Read the policy and apply it, then ask engine, registries, Git and forge side by side.
+
+    ``builds`` needs an engine and the right to push images; without ``writes`` (a dry run) not even the beginning of
+    an upload is made to find out about that right.
+    """
     refuse_pull_request_events(surroundings.ci)
     config = surroundings.application.config
     policy = read_policy(ports.repository, BranchName(config.gitops.base))
@@ -55,8 +65,8 @@ def clear(
     waivers = guard(surroundings.signals, policy, surroundings.ci, ports.reporter)
     target = environment.branch or branch_for(environment_name, config.application)
     asks: list[Callable[[], object]] = [partial(ports.repository.check_push, target.ref)]
-    asks += [partial(ports.registry.check_login, image, push=needs_engine) for image in dict.fromkeys(images)]
-    if needs_engine:
+    asks += [partial(ports.registry.check_login, image, push=builds and writes) for image in dict.fromkeys(images)]
+    if builds:
         asks.append(ports.engine.check)
     if ports.forge is not None:
         asks.append(ports.forge.check_access)

@@ -116,7 +116,8 @@ def _preflight(
         job,
         environment,
         [target.image.repository for target in targets],
-        needs_engine=True,
+        builds=True,
+        writes=not options.dry_run,
     )
     # Planning with unknown digests finds an image that no manifest holds before an hour of building does.
     placeholder = _placeholder(job, targets, {})
