@@ -35,10 +35,20 @@ def init(
     """
     if gitops:
         return _init_policy(base, force)
-    from orchestrator.config.starter import Answers, ci_in_use, default_application, find_images, starter, write_new
+    from orchestrator.config.starter import (
+        Answers,
+        check_starter,
+        ci_in_use,
+        default_application,
+        find_images,
+        refuse_existing,
+        starter,
+        write_new,
+    )
 
     settings: Settings = context.obj
-    root = Path.cwd()
+    refuse_existing(settings.config, force=force)
+    root = settings.config.absolute().parent  # where the paths in it start from
     name = application or default_application(root)
     images = find_images(root, name)
     if not images:
@@ -52,7 +62,9 @@ def init(
         _asked(gitops_url, "--gitops-url", "URL of the GitOps repository?"),
         environment,
     )
-    write_new(settings.config, starter(images, answers), force=force)
+    text = starter(images, answers)
+    check_starter(text, settings.config)
+    write_new(settings.config, text, force=force)
     typer.echo(f"{settings.config}: written; look through it, then run `hybrid-ci check`")
     return None
 

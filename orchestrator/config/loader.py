@@ -107,7 +107,7 @@ def missing_policy(origin: str) -> ConfigurationError:
     return ConfigurationError(
         f"the GitOps repository has no {POLICY_PATH}",
         where=origin,
-        hint="write one and commit it to the base branch; `hybrid-ci schema policy` prints what it may hold",
+        hint="`hybrid-ci init --gitops` in a checkout of that repository writes one; commit it to the base branch",
     )
 
 

@@ -310,7 +310,7 @@ def test_a_missing_policy_says_what_to_do() -> None:
     error = missing_policy("gitops (main)")
     assert ".hybrid-ci/environments.yaml" in error.message
     assert error.where == "gitops (main)"
-    assert "hybrid-ci schema policy" in (error.hint or "")
+    assert "hybrid-ci init --gitops" in (error.hint or "")
 
 
 # --- where the GitOps repository is -------------------------------------------------------------------------------
