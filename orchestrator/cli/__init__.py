@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+_COMPLETION = "_HYBRID_CI_COMPLETE"  # set by the shell when it asks for completions
 
 
 def main() -> None:
@@ -11,13 +14,27 @@ def main() -> None:
     if arguments == ["--version"]:
         from orchestrator import __version__
 
-        print(f"hybrid-ci {__version__}")
-        sys.exit(0)
-    if not arguments or arguments in (["--help"], ["-h"], ["help"]):
+        _say(f"hybrid-ci {__version__}")
+    if _COMPLETION not in os.environ and (not arguments or arguments in (["--help"], ["-h"], ["help"])):
         from orchestrator.cli.commands import overview
 
-        print(overview())
-        sys.exit(0)
+        _say(overview())
     from orchestrator.cli.app import run
 
     sys.exit(run())
+
+
+def _say(text: str) -> None:
+    """Print it and end; a reader that is gone is no failure, a full disk is one."""
+    from orchestrator.cli.streams import drop_broken_output
+
+    code = 0
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        drop_broken_output()
+    except OSError as error:
+        drop_broken_output()
+        print(f"error: the machine refused: {error.strerror}", file=sys.stderr)
+        code = 1
+    sys.exit(code)

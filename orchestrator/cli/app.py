@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import os
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -49,6 +51,12 @@ class LazyGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """The names in the table's order."""
         return list(COMMANDS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first word names. Fails with the one that may have been meant."""
+        if args[0] not in COMMANDS and (close := difflib.get_close_matches(args[0], COMMANDS, n=1)):
+            ctx.fail(f"No such command {args[0]!r}; did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of this name, or None."""
@@ -113,7 +121,15 @@ def root(
 def run() -> int:
     """Parse the command line, run the command, give the exit code. Nothing but this prints errors."""
     command = typer.main.get_command(app)
-    return guarded(lambda: command.main(prog_name="hybrid-ci", standalone_mode=False), verbose=_wants_detail())
+    if "_HYBRID_CI_COMPLETE" in os.environ:  # the shell asks what could come next
+        command.main(prog_name="hybrid-ci")
+    return guarded(lambda: _invoke(command), verbose=_wants_detail())
+
+
+def _invoke(command: Any) -> object:
+    """Without the command's own ``main``, which ends the process in ways of its own (signals, closed pipes)."""
+    with command.make_context("hybrid-ci", sys.argv[1:]) as context:
+        return command.invoke(context)
 
 
 def _wants_detail() -> bool:

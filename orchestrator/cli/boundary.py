@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import errno
 import signal
 import sys
 import traceback
@@ -13,14 +14,45 @@ import typer
 from typer.exceptions import TyperException
 
 from orchestrator.ci.redact import install as install_redaction
-from orchestrator.core.errors import ExitCode, HybridCIError, Interrupted, Terminated
+from orchestrator.cli.streams import drop_broken_output, write_exactly
+from orchestrator.core.errors import ExitCode, HybridCIError, Interrupted, Terminated, WorkFailed
 from orchestrator.core.text import printable
+
+_ADVICE = {
+    errno.ENOSPC: "free some space on that disk, and run it again",
+    errno.EDQUOT: "free some of the quota on that disk, and run it again",
+    errno.EACCES: "check the permissions",
+    errno.EPERM: "check the permissions",
+    errno.EROFS: "write to a place that is not read-only",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOMEM: "give the job more memory",
+}
+
+
+class _Termination:
+    """Whether SIGTERM came. A library may turn what it raises into something else on its way up."""
+
+    received = False
+
+
+class _SigTerm(KeyboardInterrupt):
+    """SIGTERM, raised where the main thread is. Like Ctrl-C it is no Exception, so that no handler takes it."""
 
 
 def guarded(work: Callable[[], object], *, verbose: bool) -> int:
     """Run a command. Whatever it raises is printed on stderr, redacted; the exit code is returned."""
+    write_exactly()
     install_redaction()
+    _Termination.received = False
     signal.signal(signal.SIGTERM, _on_terminate)
+    try:
+        code = _run(work, verbose)
+    finally:
+        drop_broken_output()
+    return code
+
+
+def _run(work: Callable[[], object], verbose: bool) -> int:
     try:
         result = work()
     except HybridCIError as error:
@@ -29,12 +61,12 @@ def guarded(work: Callable[[], object], *, verbose: bool) -> int:
         return _fail(_usage(error), ExitCode.CONFIGURATION)
     except typer.Exit as ending:
         return ending.exit_code
-    except _SigTerm:
-        return _fail(describe(Terminated("terminated")), ExitCode.TERMINATED)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(describe(Interrupted("interrupted")), ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        return _closed_output()
+        return _interrupted()
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and drop_broken_output():
+            return ExitCode.OK  # the reader of our results went away (``| head``), which is no failure
+        return _fail(_machine(error, verbose), ExitCode.WORK_FAILED)
     except Exception as error:  # the last line of defence: a bug of ours, told without locals
         return _fail(_bug(error, verbose), ExitCode.WORK_FAILED)
     return result if isinstance(result, int) else ExitCode.OK
@@ -51,6 +83,14 @@ def describe(error: HybridCIError) -> str:
     return "\n".join(printable(line) for line in lines)
 
 
+def _interrupted() -> int:
+    from orchestrator.engine.process import terminate_all
+
+    terminate_all()  # those that a thread of ours still waits for
+    ending = Terminated("terminated") if _Termination.received else Interrupted("interrupted")
+    return _fail(describe(ending), ending.exit_code)
+
+
 def _usage(error: TyperException) -> str:
     """A mistake on the command line."""
     context = getattr(error, "ctx", None)
@@ -59,29 +99,36 @@ def _usage(error: TyperException) -> str:
 
 
 def _fail(text: str, code: ExitCode) -> int:
-    print(text, file=sys.stderr)
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):  # the code still tells when nobody reads the text
+            print(text, file=sys.stderr, flush=True)
     return code
+
+
+def _machine(error: OSError, verbose: bool) -> str:
+    """The machine did not do what we asked of it: a full disk, a missing right."""
+    what = f"the machine refused: {error.strerror or type(error).__name__}"
+    hint = _ADVICE.get(error.errno or 0, "run it again with --verbose to see where it happened")
+    where = str(error.filename) if error.filename is not None else None
+    details = _traceback(error) if verbose else []
+    return describe(WorkFailed(what, where=where, hint=hint, details=details))
 
 
 def _bug(error: Exception, verbose: bool) -> str:
     lines = [f"error: unexpected {type(error).__name__}: {printable(str(error))}"]
     if verbose:
-        lines += [line.rstrip() for line in traceback.format_exception(error)]
+        lines += map(printable, _traceback(error))
         lines.append("  fix:   this is a bug in hybrid-ci; please report it with the lines above")
     else:
         lines.append("  fix:   this is a bug in hybrid-ci; run again with --verbose and report what it prints")
     return "\n".join(lines)
 
 
-def _closed_output() -> int:
-    """The reader of stdout went away (``| head``): end quietly, without Python's own complaint at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitCode.OK
-
-
-class _SigTerm(KeyboardInterrupt):
-    """SIGTERM, raised where the main thread is. Like Ctrl-C it is no Exception, so that no handler takes it."""
+def _traceback(error: BaseException) -> list[str]:
+    """The lines of the traceback, without any local variable."""
+    return "".join(traceback.format_exception(error)).splitlines()
 
 
 def _on_terminate(number: int, frame: FrameType | None) -> None:
+    _Termination.received = True
     raise _SigTerm

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 app = command_app(
     no_args_is_help=True,
-    help="Look into the embedded local forge, and act on it. PATH is its bare repository; without one, "
+    help="Look into the embedded local forge, and act on it.\n\nPATH is its bare repository; without one, "
     "the repository that hybrid-ci.yaml names. The local forge does not check who anybody is.",
+    epilog="Examples: hybrid-ci forge list | hybrid-ci forge show 1 | hybrid-ci forge merge 1 --as me",
 )
 
 # With one word, it is the number: a path may be left out where hybrid-ci.yaml names the forge.

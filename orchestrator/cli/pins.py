@@ -26,7 +26,10 @@ def pins(
     embedded: Annotated[bool, typer.Option("--embedded", help="Also YAML inside block texts.")] = False,
     output: Annotated[OutputFormat, typer.Option(help="The result as table, json or markdown.")] = OutputFormat.TABLE,
 ) -> None:
-    """List every pin in files and folders: file, line, format, place, reference."""
+    """List every pin in files or folders.
+
+    Each with its file, line, format, place and reference.
+    """
     from orchestrator.cli.pin_tables import print_pins
     from orchestrator.core.image import Repository
     from orchestrator.manifests.options import ScanOptions

@@ -45,8 +45,9 @@ def set_image(
     ] = None,
     output: Annotated[OutputFormat, typer.Option(help="The result as table, json or markdown.")] = OutputFormat.TABLE,
 ) -> None:
-    """Set images in local files, touching no other byte; no Git, no forge, no configuration.
+    """Set images in local files, touching no other byte.
 
+    Needs no Git, no forge and no configuration.
     NAME=REF edits only kustomize entries of that name, as 'kustomize edit set image' does.
     """
     from orchestrator.cli.pin_tables import print_edits

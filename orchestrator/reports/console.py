@@ -36,15 +36,33 @@ def make_reporter(
     return TextReporter(out, live=live, colour=colour, quiet=quiet, verbose=verbose)
 
 
+class _Output:
+    """A stream that many threads write to. When its reader is gone the work goes on, and nobody is told of it."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._gone = False
+        self.lock = threading.Lock()
+
+    def write(self, text: str) -> None:
+        """Write at once; the caller holds the lock."""
+        if self._gone:
+            return
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except OSError:
+            self._gone = True
+
+
 class TextReporter:
     """Lines of text. Live, the newest progress is overwritten in place; a finished build's log folds away."""
 
     def __init__(
         self, out: TextIO, *, live: bool = False, colour: bool = False, quiet: bool = False, verbose: bool = False
     ) -> None:
-        self._out, self._live, self._colour = out, live, colour
+        self._out, self._live, self._colour = _Output(out), live, colour
         self._quiet, self._verbose = quiet, verbose
-        self._lock = threading.Lock()
         self._transient = False
         self._last_progress = -_PROGRESS_EVERY
 
@@ -94,19 +112,16 @@ class TextReporter:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
 
     def _line(self, text: str) -> None:
-        with self._lock:
-            if self._transient:
-                self._out.write("\r\x1b[2K")
-                self._transient = False
-            self._out.write(text + "\n")
-            self._out.flush()
+        with self._out.lock:
+            clear = "\r\x1b[2K" if self._transient else ""
+            self._transient = False
+            self._out.write(f"{clear}{text}\n")
 
     def _overwrite(self, text: str) -> None:
-        with self._lock:
-            width = _terminal_width()
-            # Redacted before it is cut: the stream would not recognise half a secret.
-            self._out.write("\r\x1b[2K" + redactor(text)[: width - 1])
-            self._out.flush()
+        # Redacted before it is cut: the stream would not recognise half a secret.
+        shown = redactor(text)[: _terminal_width() - 1]
+        with self._out.lock:
+            self._out.write("\r\x1b[2K" + shown)
             self._transient = True
 
 
@@ -121,8 +136,7 @@ class JsonReporter:
     """One JSON object a line: ``{"event": …, "time": seconds since the epoch, …}``."""
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._lock = threading.Lock()
+        self._out = _Output(out)
 
     def stage_started(self, stage: str) -> None:
         """``stage-started``."""
@@ -150,6 +164,5 @@ class JsonReporter:
 
     def _write(self, event: str, **fields: object) -> None:
         line = json.dumps({"event": event, "time": round(time.time(), 3), **fields}, ensure_ascii=False)
-        with self._lock:
+        with self._out.lock:
             self._out.write(line + "\n")
-            self._out.flush()
