@@ -31,7 +31,7 @@ from pathlib import Path
 
 from bench._report import finish, table
 from bench.git_repo import prepared, service
-from bench.handoff import hand_off_once
+from bench.handoff import hand_off_once, read_once
 from tests.servers.git_http import commit_files
 
 _MEBIBYTE = 1024 * 1024
@@ -131,8 +131,9 @@ class Bench:
         return lambda: hand_off_once(self._server.url, number, run, self._scratch, None)
 
     def _warm(self, run: int) -> Callable[[], None]:
-        """The base moves on by one commit before each run, so that the mirror is one behind."""
+        """The runner has seen this service before; then the base moves on by one commit, so the mirror is behind."""
         number = self._draw()
+        read_once(self._server.url, number, self._scratch, self._cache)
         path = f"apps/{service(self._draw())}/overlays/prod/kustomization.yaml"
         commit_files(self._bare, {path: _edited(run_git(self._bare, "show", f"main:{path}"), -run).encode()})
         return lambda: hand_off_once(self._server.url, number, run, self._scratch, self._cache)

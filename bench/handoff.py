@@ -62,3 +62,10 @@ def hand_off_once(url: str, number: int, run: int, scratch: Path, cache: Path | 
         )
         outcome = hand_off(desk, change)
         assert isinstance(outcome, Opened), outcome
+
+
+def read_once(url: str, number: int, scratch: Path, cache: Path) -> None:
+    """What an earlier run on the same runner leaves in its mirror."""
+    with GitRepository(RemoteURL(url), workdir=scratch, hints=[service(number)], cache=cache) as repository:
+        tip = repository.tips([_BASE.ref])[_BASE.ref]
+        repository.files(tip, [POLICY_PATH, f"apps/{service(number)}/overlays/dev/**"])

@@ -78,20 +78,15 @@ class Remote:
         *,
         depth: int | None = None,
         filter_spec: str | None = None,
-        only_changes: bool = False,
     ) -> None:
-        """Bring these objects (ids, or full refs) here, with what the filter leaves. Raises RemoteFailure.
-
-        ``only_changes`` tells the server what is here, so that it sends the rest.
-        """
+        """Bring these objects (ids, or full refs) here, with what the filter leaves. Raises RemoteFailure."""
         argv = list(_FETCH)
         if depth is not None:
             argv.append(f"--depth={depth}")
         # An earlier filter would apply again without --no-filter: git notes it in the repository.
         argv.append("--no-filter" if filter_spec is None else f"--filter={filter_spec}")
         stdin = "".join(f"{want}\n" for want in wants).encode()
-        algorithm = "consecutive" if only_changes else "noop"
-        settings = [("fetch.negotiationAlgorithm", algorithm), ("fetch.unpackLimit", "1")]
+        settings = [("fetch.negotiationAlgorithm", "noop"), ("fetch.unpackLimit", "1")]
         if filter_spec is not None:
             settings.append((f"remote.{_REMOTE}.promisor", "true"))
         self._judge(self._try([*argv, _REMOTE], seconds, stdin=stdin, settings=settings), "reading", seconds)

@@ -78,21 +78,12 @@ class ObjectStore:
         self.close()
         (self._objects / "info/alternates").write_text(f"{objects}\n")
 
-    def borrow_nothing(self) -> None:
-        """Go back to our own objects alone."""
-        self.close()
-        (self._objects / "info/alternates").unlink(missing_ok=True)
-
-    def declare(self, ref: str, commit: CommitId, *, cut: bool) -> None:
-        """Say that ``commit`` is here whole, so that a fetch brings only what it lacks; ``cut``: without parents."""
-        (self.git.git_dir / ref).write_text(f"{commit}\n")
-        if cut:
-            (self.git.git_dir / "shallow").write_text(f"{commit}\n")
-
-    def undeclare(self, ref: str) -> None:
-        """Take that back."""
-        (self.git.git_dir / ref).unlink(missing_ok=True)
-        (self.git.git_dir / "shallow").unlink(missing_ok=True)
+    def cut_at(self, commit: CommitId) -> None:
+        """Say that the parents of this commit are not here (gitrepository-layout(5), ``shallow``)."""
+        path = self.git.git_dir / "shallow"
+        known = path.read_text().split() if path.exists() else []
+        if commit.value not in known:
+            path.write_text("".join(f"{one}\n" for one in (*known, commit.value)))
 
     @property
     def is_shallow(self) -> bool:

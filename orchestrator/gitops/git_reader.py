@@ -22,10 +22,6 @@ from orchestrator.gitops.git_trees import Tree, Wanted
 Patiently = Callable[[Callable[[float], None]], None]
 
 
-class MirrorBroken(BrokenObject):
-    """The warm mirror does not help; go on without it."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Way:
     """How a commit is asked for. ``partial``: what is missing afterwards can be asked for by id."""
@@ -35,14 +31,14 @@ class _Way:
     partial: bool = False
 
 
-_WAYS = (_Way(1, "tree:2", partial=True), _Way(1, "blob:none", partial=True), _Way(1, None), _Way(None, None))
+_UPPER_FOLDERS = "combine:blob:none+tree:2"  # tree:2 alone would bring the files between them too
+_WAYS = (_Way(1, _UPPER_FOLDERS, partial=True), _Way(1, "blob:none", partial=True), _Way(1, None), _Way(None, None))
 _PLAIN, _EVERYTHING = 2, 3
 
 _WHOLE_SHARE = 1 / 256  # of the repository: fetch a folder with everything in it
 _FOLDERS_SHARE = 1 / 16  # fetch all folders below it, without files
 _MANY = 200  # wants at a level from which on all folders below come along
 _MOST_HINTED = 32
-_WARM_SECONDS = 120.0
 
 
 class ObjectReader:
@@ -58,7 +54,7 @@ class ObjectReader:
     ) -> None:
         """``hints`` are folder names that will probably be needed (applications); they are fetched along.
 
-        With a ``mirror`` whole snapshots are fetched, and from the second run on only what changed.
+        With a ``mirror``, what an earlier run fetched is not fetched again.
         """
         self._store, self._remote, self._patiently = store, remote, patiently
         self._hints = frozenset(hint.encode() for hint in hints)
@@ -68,8 +64,9 @@ class ObjectReader:
         self._seen_at: dict[CommitId, RefName] = {}
         self._current: CommitId | None = None
         self._mirror = mirror
-        self._warm = mirror is not None and mirror.lend_to(store) is not None
-        self._way = 0 if mirror is None else _PLAIN
+        if mirror is not None:
+            mirror.lend_to(store)
+        self._way = 0
 
     def seen(self, ref: RefName, commit: CommitId) -> None:
         """A listing said that ``ref`` is at ``commit``."""
@@ -81,8 +78,10 @@ class ObjectReader:
         if commit not in self._roots:
             found = self._store.read([commit.value])
             if commit.value not in found:
-                self._fetch_whole_commit(commit)
+                self._fetch_commit(commit)
                 found = self._store.read([commit.value])
+            elif self._mirror is not None:
+                self._store.cut_at(commit)  # its history is not here, and a push has to know that
             if commit.value not in found:
                 raise self._vanished(commit)
             headers, _ = commit_headers(content_of(found[commit.value], Kind.COMMIT))
@@ -133,7 +132,7 @@ class ObjectReader:
         together = sum(self._shares.get(one.id, 1.0) for one in wanted)
         groups: dict[str | None, list[str]] = {}
         for one in wanted:
-            filter_spec: str | None = "tree:2"
+            filter_spec: str | None = _UPPER_FOLDERS
             if one.whole or together <= _WHOLE_SHARE:
                 filter_spec = None
             elif together <= _FOLDERS_SHARE or len(wanted) > _MANY:
@@ -166,19 +165,6 @@ class ObjectReader:
             self.remember_tree(identity, Tree.parse(content_of(stored, Kind.TREE), self._store.id_length))
 
     # --- asking ----------------------------------------------------------------------------------------------------
-
-    def _fetch_whole_commit(self, commit: CommitId) -> None:
-        """Fetch it as the way says; with a mirror, give back what came."""
-        if self._warm:
-            try:
-                way = _WAYS[_PLAIN]
-                self._remote.fetch([commit.value], _WARM_SECONDS, depth=way.depth, only_changes=True)
-            except RemoteFailure as failure:
-                raise MirrorBroken("the warm mirror of the GitOps repository can't be brought up to date") from failure
-        else:
-            self._fetch_commit(commit)
-        if self._mirror is not None and self._way == _PLAIN:
-            self._mirror.take_from(self._store, commit)
 
     def _fetch_commit(self, commit: CommitId) -> None:
         """By id; by the branch that points to it where the server gives nothing by id; else everything."""
@@ -217,6 +203,8 @@ class ObjectReader:
         if wants == [ALL_BRANCHES] and self._store.is_shallow:
             depth = ALL_HISTORY
         self._patiently(lambda seconds: self._remote.fetch(wants, seconds, depth=depth, filter_spec=filter_spec))
+        if self._mirror is not None:
+            self._mirror.take_from(self._store)
 
     # --- judging ---------------------------------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ class GitRepository:
     Use it as a context manager, or call ``close``. ``patience`` is for how many seconds an operation is tried
     again while the remote fails; ``workdir`` is where the private repository is made (the system's temporary
     folder when None); ``hints`` are names of folders that will probably be needed, such as the application's;
-    ``cache`` is a folder that outlives the run and makes the next one an incremental fetch.
+    ``cache`` is a folder that outlives the run and spares the next one what this one fetched.
     """
 
     def __init__(
