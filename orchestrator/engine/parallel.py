@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from orchestrator.engine.process import terminate_all
 
 _Result = TypeVar("_Result")
+_LOOK_UP_SECONDS = 0.5
 _ENDING_SECONDS = 1.0  # after an interruption, for calls to clean up behind a child that was ended
 
 
@@ -31,7 +32,8 @@ def side_by_side(calls: Sequence[Callable[[], _Result]], workers: int = 8) -> li
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(_LOOK_UP_SECONDS)  # a signal that comes just before a join without end would be slept over
     except BaseException:
         work.stop()
         terminate_all()
