@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -76,52 +78,71 @@ class Stop(BaseException):
     """What a signal raises in the main thread."""
 
 
-def interrupted_after(seconds: float, calls: list[object]) -> float:
+def interrupted(calls: list[Callable[[], object]], begun: threading.Semaphore, running: int) -> float:
+    """Run the calls, raise Stop in the main thread once so many of them have begun, and say how long that took."""
+    raised = 0.0
+
     def stop(number: int, frame: object) -> None:
+        nonlocal raised
+        raised = time.monotonic()
         raise Stop
 
+    def raise_when_begun() -> None:
+        for _ in range(running):
+            assert begun.acquire(timeout=20)
+        os.kill(os.getpid(), signal.SIGALRM)
+
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    started = time.monotonic()
+    watcher = threading.Thread(target=raise_when_begun)
+    watcher.start()
     try:
         with pytest.raises(Stop):
-            side_by_side(calls)  # type: ignore[arg-type]
+            side_by_side(calls)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        watcher.join()
         signal.signal(signal.SIGALRM, before)
-    return time.monotonic() - started
+    return time.monotonic() - raised
 
 
 def test_an_interruption_ends_the_children_that_the_calls_wait_for() -> None:
     done: list[Completed] = []
+    begun = threading.Semaphore(0)
 
     def call() -> None:
-        done.append(run(["sleep", "60"]))
+        done.append(run(["sh", "-c", "echo begun; exec sleep 60"], on_line=lambda line: begun.release()))
 
-    assert interrupted_after(0.5, [call, call]) < 8
+    assert interrupted([call, call], begun, 2) < 8
+    end = time.monotonic() + 10
+    while len(done) < 2 and time.monotonic() < end:  # the threads tidy up behind their children
+        time.sleep(0.01)
     assert [one.returncode for one in done] == [-signal.SIGTERM] * 2
 
 
 def test_an_interruption_does_not_wait_for_a_call_that_hangs() -> None:
-    release = threading.Event()
+    release, begun = threading.Event(), threading.Semaphore(0)
+
+    def call() -> None:
+        begun.release()
+        release.wait(60)
+
     try:
-        assert interrupted_after(0.2, [partial(release.wait, 60)] * 2) < 8
+        assert interrupted([call, call], begun, 2) < 8
     finally:
         release.set()
 
 
 def test_an_interruption_begins_no_further_call() -> None:
-    begun: list[int] = []
-    release = threading.Event()
+    numbers: list[int] = []
+    release, begun = threading.Event(), threading.Semaphore(0)
 
     def call(number: int) -> None:
-        begun.append(number)
+        numbers.append(number)
+        begun.release()
         release.wait(60)
 
     try:
-        interrupted_after(0.3, [partial(call, number) for number in range(20)])
+        interrupted([partial(call, number) for number in range(20)], begun, 8)
     finally:
         release.set()
     time.sleep(0.1)
-    assert begun == sorted(begun)
-    assert len(begun) <= 8
+    assert len(numbers) == 8
