@@ -1,129 +1,136 @@
-"""Manifest files on disk: found in folders, read in parallel, written in place by one rename each."""
+"""Manifest files on disk: found in folders, read where their bytes promise something, written by one rename each."""
 
 from __future__ import annotations
 
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.errors import ConfigurationError
-from orchestrator.core.names import RepoPath
+from orchestrator.core.names import InvalidName, RepoPath
 
 _SUFFIXES = (".yaml", ".yml", ".json", ".tpl", ".gotmpl", ".j2")
 _NAMES = frozenset({"Kustomization"})
 _SKIPPED_FOLDERS = frozenset({".git", "node_modules", ".venv", ".terraform"})
-_BATCH = 512
+_CHUNK = 64 * 1024
 READ_LIMIT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file on disk with the path by which it is shown and matched."""
+    """A file on disk, the path by which it is shown and matched, and what it held."""
 
     real: Path
     path: RepoPath
-    named: bool  # given by name, not found in a folder
+    content: bytes
 
 
-def collect(paths: Sequence[Path], wanted: Callable[[RepoPath], bool] = lambda _: False) -> list[LocalFile]:
-    """The manifests in files and folders, sorted; links are not followed.
+@dataclass(frozen=True, slots=True)
+class LocalPath:
+    """A file on disk that was not read."""
 
-    A file that is given by name is taken whatever it is called; in folders the usual suffixes are, and what
-    ``wanted`` names. Raises ConfigurationError for what is not there or is a symbolic link.
+    real: Path
+    path: RepoPath
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The files that were kept, in the order of their paths, and how many were looked at."""
+
+    files: tuple[LocalFile, ...]
+    looked_at: int
+
+
+def find_files(
+    paths: Sequence[Path], keep: Callable[[bytes], bool], wanted: Callable[[str], bool] | None = None
+) -> Found:
+    """Read the manifests in files and folders, and keep those whose bytes ``keep`` wants; links are not followed.
+
+    A file that is given by name is kept whatever it is called and holds; in folders the usual suffixes are read, and
+    what ``wanted`` names by its shown path. Raises ConfigurationError for what is not there, is a link, or can't be
+    read.
     """
-    found: dict[str, LocalFile] = {}
+    kept: dict[str, LocalFile] = {}
+    seen: set[str] = set()
     for path in paths:
-        for one in _below(path, wanted):
-            found.setdefault(str(one.real), one)
-    return sorted(found.values(), key=lambda one: one.path)
+        if path.is_symlink():
+            raise ConfigurationError("a symbolic link is not followed", where=str(path), hint="name the file itself")
+        if path.is_dir():
+            for real, shown in _in_folder(path, wanted):
+                if shown not in seen:
+                    seen.add(shown)
+                    content = _read(real)
+                    if keep(content):
+                        kept[shown] = LocalFile(Path(real), _repo_path(shown), content)
+        elif path.is_file():
+            name = shown_path(path)
+            seen.add(name.value)
+            kept[name.value] = LocalFile(path, name, _read(os.fspath(path)))
+        else:
+            raise ConfigurationError("there is no such file or folder", where=str(path))
+    return Found(tuple(file for _, file in sorted(kept.items())), len(seen))
 
 
-def _below(path: Path, wanted: Callable[[RepoPath], bool]) -> Iterator[LocalFile]:
-    if path.is_symlink():
-        raise ConfigurationError("a symbolic link is not followed", where=str(path), hint="name the file itself")
-    if path.is_dir():
-        yield from _in_folder(path, wanted)
-    elif path.is_file():
-        yield LocalFile(path, shown(path), True)
-    else:
-        raise ConfigurationError("there is no such file or folder", where=str(path))
+def collect(paths: Sequence[Path], wanted: Callable[[RepoPath], bool] = lambda _: False) -> list[LocalPath]:
+    """The files themselves, unread, sorted by path. Raises ConfigurationError as ``find_files`` does."""
+    found: dict[str, LocalPath] = {}
+    for path in paths:
+        for real, shown in _in_folder(path, lambda text: wanted(_repo_path(text))):
+            found.setdefault(shown, LocalPath(Path(real), _repo_path(shown)))
+    return [file for _, file in sorted(found.items())]
 
 
-def _in_folder(top: Path, wanted: Callable[[RepoPath], bool]) -> Iterator[LocalFile]:
-    prefix = str(shown(top / "x"))[:-1] if str(top) != "." else ""
-    base = os.fspath(top)
-    stack = [""]
+def _in_folder(top: Path, wanted: Callable[[str], bool] | None) -> Iterator[tuple[str, str]]:
+    """The real and the shown path of each candidate. Strings, because most of them are never looked at again."""
+    shown_top = str(shown_path(top / "x"))[:-1]
+    stack = [(os.fspath(top), shown_top)]
     while stack:
-        folder = stack.pop()
-        with os.scandir(f"{base}/{folder}") as entries:
+        real, shown = stack.pop()
+        with os.scandir(real) as entries:
             for entry in entries:
-                inside = f"{folder}{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
-                    if entry.name not in _SKIPPED_FOLDERS:
-                        stack.append(f"{inside}/")
-                elif entry.is_file(follow_symlinks=False):
-                    path = RepoPath(prefix + inside)
-                    if entry.name.endswith(_SUFFIXES) or entry.name in _NAMES or wanted(path):
-                        yield LocalFile(Path(base, inside), path, False)
+                name = entry.name
+                usual = name.endswith(_SUFFIXES) or name in _NAMES
+                if (usual or (wanted is not None and wanted(shown + name))) and entry.is_file(follow_symlinks=False):
+                    yield entry.path, shown + name
+                elif entry.is_dir(follow_symlinks=False) and name not in _SKIPPED_FOLDERS:
+                    stack.append((entry.path, f"{shown}{name}/"))
 
 
-def shown(path: Path) -> RepoPath:
+def shown_path(path: Path) -> RepoPath:
     """A path as a repository path: relative to the current folder where it lies below it."""
     full = Path(os.path.normpath(Path.cwd() / path))
     inside = full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full.relative_to(full.anchor)
-    return RepoPath(inside.as_posix())
+    return _repo_path(inside.as_posix())
 
 
-def read(files: Iterable[LocalFile], keep: Callable[[bytes], bool]) -> Iterator[tuple[LocalFile, bytes]]:
-    """The contents of files that ``keep`` wants, in their order; read by several threads.
-
-    Raises ConfigurationError for a file that can't be read.
-    """
-    batches = _batched(list(files))
-    if len(batches) == 1:
-        yield from _read_batch(batches[0], keep)
-        return
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for kept in pool.map(lambda batch: _read_batch(batch, keep), batches):
-            yield from kept
+def _repo_path(text: str) -> RepoPath:
+    try:
+        return RepoPath(text)
+    except InvalidName as error:
+        raise ConfigurationError(error.message, where=text) from None
 
 
-def _batched(files: list[LocalFile]) -> list[list[LocalFile]]:
-    return [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)] or [[]]
-
-
-def _read_batch(files: list[LocalFile], keep: Callable[[bytes], bool]) -> list[tuple[LocalFile, bytes]]:
-    kept = []
-    for file in files:
+def _read(path: str) -> bytes:
+    """The bytes, up to the limit and a little more: what is larger is refused by its size later on."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            descriptor = os.open(file.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                content = _read_all(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise ConfigurationError(f"the file can't be read: {error.strerror}", where=str(file.real)) from None
-        if file.named or keep(content):
-            kept.append((file, content))
-    return kept
-
-
-def _read_all(descriptor: int) -> bytes:
-    """Up to the limit and one byte more: what is larger is refused by its size later on."""
-    chunk = os.read(descriptor, 256 * 1024)
-    if len(chunk) < 256 * 1024:
-        return chunk
-    chunks = [chunk]
-    size = len(chunk)
-    while chunk and size <= READ_LIMIT:
-        chunk = os.read(descriptor, 1024 * 1024)
-        chunks.append(chunk)
-        size += len(chunk)
-    return b"".join(chunks)
+            chunk = os.read(descriptor, _CHUNK)
+            if len(chunk) < _CHUNK:
+                return chunk
+            chunks, size = [chunk], len(chunk)
+            while chunk and size <= READ_LIMIT:
+                chunk = os.read(descriptor, 16 * _CHUNK)
+                chunks.append(chunk)
+                size += len(chunk)
+            return b"".join(chunks)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise ConfigurationError(f"the file can't be read: {error.strerror}", where=path) from None
 
 
 def replace_file(path: Path, content: bytes, expected: bytes) -> None:

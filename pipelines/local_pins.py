@@ -14,10 +14,10 @@ from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import ImageReference, Repository
 from orchestrator.core.names import RepoPath
 from orchestrator.core.patterns import matches
-from orchestrator.manifests.mention import may_hold, may_hold_any
+from orchestrator.manifests.mention import holder, may_hold_any
 from orchestrator.manifests.pins import DEFAULT, Edit, Findings, Pin, ScanOptions, Unresolved, find_pins, set_images
 from orchestrator.manifests.values import ValueEdit, set_value
-from pipelines.local_files import LocalFile, collect, read, replace_file
+from pipelines.local_files import LocalFile, find_files, replace_file
 from pipelines.render_proof import prove_by_rendering
 
 _PARALLEL_FROM = 2000  # files: below it starting processes costs more than it saves
@@ -63,16 +63,15 @@ def list_pins(
     paths: Sequence[Path], options: ScanOptions, images: Sequence[Repository] = (), *, workers: int | None = None
 ) -> LocalPins:
     """Every pin in files and folders, or those of ``images``; large folders are read by several processes."""
-    files = collect(paths, _targeted(options))
-    keep = (lambda content: may_hold(content, images)) if images else may_hold_any
-    kept = list(read(files, _with_targets(keep, options)))
-    findings = _find_all(kept, options, workers or os.cpu_count() or 1)
+    keep = holder(images) if images else may_hold_any
+    found_files = find_files(paths, _with_targets(keep, options), _targeted(options))
+    findings = _find_all(found_files.files, options, workers or os.cpu_count() or 1)
     pins = tuple(pin for found in findings for pin in found.pins if not images or pin.image.repository in images)
-    return LocalPins(pins, tuple(problem for found in findings for problem in found.unresolved), len(files))
+    return LocalPins(pins, tuple(problem for found in findings for problem in found.unresolved), found_files.looked_at)
 
 
-def _find_all(kept: list[tuple[LocalFile, bytes]], options: ScanOptions, workers: int) -> list[Findings]:
-    work = [(file.path, content, options) for file, content in kept]
+def _find_all(kept: Sequence[LocalFile], options: ScanOptions, workers: int) -> list[Findings]:
+    work = [(file.path, file.content, options) for file in kept]
     if len(work) < _PARALLEL_FROM or workers < 2:
         return [_find(one) for one in work]
     with ProcessPoolExecutor(max_workers=workers) as pool:
@@ -101,21 +100,20 @@ def set_images_in(request: Request, *, write: bool = True) -> LocalEdits:
     Raises ConfigurationError when an image stands in none of the files or a file that names it is broken, Refused
     for what can't be edited without guessing; then no file was touched.
     """
-    files = collect(request.paths, _targeted(request.options))
-    kept = list(read(files, _keep(request)))
+    found = find_files(request.paths, _keep(request), _targeted(request.options))
     edits: list[Edit] = []
     values: list[ValueEdit] = []
-    for file, content in kept:
-        current = content
+    for file in found.files:
+        current = file.content
         for edit in _image_edits(request, file, current):
             edits.append(edit)
             current = edit.after
         for at, value in request.values:
             values.append(set_value(file.path, current, at, value, request.options))
             current = values[-1].after
-    result = LocalEdits(tuple(edits), tuple(values), len(files))
-    _check_found(request, result, kept)
-    real = {file.path: file.real for file, _ in kept}
+    result = LocalEdits(tuple(edits), tuple(values), found.looked_at)
+    _check_found(request, result, found.files)
+    real = {file.path: file.real for file in found.files}
     if request.prove and result.changed:
         changed = {real[edit.path]: edit.after for edit in result.file_edits}
         prove_by_rendering(changed, [*request.images, *(image for _, image in request.names)])
@@ -131,7 +129,8 @@ def _keep(request: Request) -> Callable[[bytes], bool]:
         return lambda _: True
     repositories = [image.repository for image in request.images]
     names = [name.encode() for name, _ in request.names]
-    return lambda content: may_hold(content, repositories) or any(name in content for name in names)
+    mentioned = holder(repositories)
+    return lambda content: mentioned(content) or any(name in content for name in names)
 
 
 def _image_edits(request: Request, file: LocalFile, content: bytes) -> Iterator[Edit]:
@@ -144,10 +143,10 @@ def _image_edits(request: Request, file: LocalFile, content: bytes) -> Iterator[
         content = edit.after
 
 
-def _targeted(options: ScanOptions) -> Callable[[RepoPath], bool]:
+def _targeted(options: ScanOptions) -> Callable[[str], bool] | None:
     if not options.targets:
-        return lambda _: False
-    return lambda path: any(matches(target.file, path.value) for target in options.targets)
+        return None
+    return lambda path: any(matches(target.file, path) for target in options.targets)
 
 
 def _with_targets(keep: Callable[[bytes], bool], options: ScanOptions) -> Callable[[bytes], bool]:
@@ -161,7 +160,7 @@ def _for_file(options: ScanOptions, file: LocalFile) -> ScanOptions:
     return options if len(mine) == len(options.targets) else replace(options, targets=mine)
 
 
-def _check_found(request: Request, result: LocalEdits, kept: list[tuple[LocalFile, bytes]]) -> None:
+def _check_found(request: Request, result: LocalEdits, kept: Sequence[LocalFile]) -> None:
     """Every image that was asked for stands somewhere. Raises ConfigurationError."""
     found = {pin.image.repository for edit in result.edits for pin in edit.pins}
     named = {pin.container for edit in result.edits for pin in edit.pins if pin.format == "kustomization"}
@@ -177,9 +176,9 @@ def _check_found(request: Request, result: LocalEdits, kept: list[tuple[LocalFil
     )
 
 
-def _hints(kept: list[tuple[LocalFile, bytes]], options: ScanOptions) -> Iterator[str]:
+def _hints(kept: Sequence[LocalFile], options: ScanOptions) -> Iterator[str]:
     """What the files that speak of the image hold instead."""
-    for file, content in kept:
-        findings = find_pins(file.path, content, replace(options, places=(), containers=(), names=()))
+    for file in kept:
+        findings = find_pins(file.path, file.content, replace(options, places=(), containers=(), names=()))
         yield from (f"{problem.where}: {problem.reason}" for problem in findings.unresolved)
         yield from (f"{pin.where}: {pin.image}" for pin in findings.pins)

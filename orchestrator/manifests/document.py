@@ -12,11 +12,10 @@ from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
-from operator import sub
 
 from orchestrator.manifests.json_tree import parse_json
 from orchestrator.manifests.options import ScanOptions
-from orchestrator.manifests.tree import Alias, Broken, Mapping, Node, TooMuch, parse, walk
+from orchestrator.manifests.tree import Alias, Broken, Mapping, Node, Parsed, Token, TooMuch, parse, walk
 
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 _STEPS = bytes({ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}.get(c, 0) for c in range(256))
@@ -30,6 +29,7 @@ _OTHER_ENCODINGS = (
 # parser's own depth count decides, beyond it no parser is tried.
 _BRACKETS_PER_LEVEL = 10
 
+_SHORT = 4096  # characters: below it counting line ends is as good as looking them up
 _LINE_END = re.compile("\n")
 _TEMPLATE_LINE = re.compile(r"\{\{|\{%|<%")
 
@@ -44,15 +44,17 @@ class Template(Broken):
 
 @dataclass(slots=True, eq=False)
 class Document:
-    """One file. ``roots`` are its YAML documents; positions are character indices into ``text``.
+    """One file. ``roots`` are its YAML documents, ``order`` all their nodes; positions are characters of ``text``.
 
-    ``template`` says why the text has no roots when it is read as plain lines.
+    ``json`` says by which grammar they were read; ``template`` why there are no roots and the text is read by lines.
     """
 
     text: str
     bom: bool
     roots: list[Node]
+    order: list[Token]
     template: Template | None = None
+    json: bool = False
     _ends: list[int] | None = None
     _policies: bool | None = None
     _aliases: dict[int, list[Alias]] | None = None
@@ -60,6 +62,8 @@ class Document:
     def line(self, index: int) -> int:
         """The 1-based line of a character, as an editor counts."""
         if self._ends is None:
+            if index < _SHORT:
+                return self.text.count("\n", 0, index) + 1
             self._ends = [match.start() for match in _LINE_END.finditer(self.text)]
         return bisect_left(self._ends, index) + 1
 
@@ -98,7 +102,8 @@ def check_bytes(content: bytes, options: ScanOptions) -> None:
     for mark, name in _OTHER_ENCODINGS:
         if content.startswith(mark):
             raise Unreadable(f"it is encoded as {name}, not as UTF-8", 0)
-    if nesting(content) > options.depth * _BRACKETS_PER_LEVEL:
+    limit = options.depth * _BRACKETS_PER_LEVEL
+    if content.count(b"[") + content.count(b"{") > limit and nesting(content) > limit:
         raise Unreadable(f"it is nested deeper than {options.depth} levels", 0)
 
 
@@ -108,7 +113,7 @@ def nesting(content: bytes) -> int:
     if not brackets:
         return 0
     levels = list(accumulate(array("b", brackets), initial=0))
-    return max(int(level) for level in map(sub, levels, accumulate(levels, min)))
+    return max(map(int.__sub__, levels, accumulate(levels, min)))
 
 
 def decode(content: bytes) -> tuple[str, bool]:
@@ -126,23 +131,23 @@ def load(content: bytes, options: ScanOptions, *, json: bool = False) -> Documen
     check_bytes(content, options)
     text, bom = decode(content)
     try:
-        return Document(text, bom, _parse(text, options, json))
+        if json and (found := _as_json(text, options)) is not None:
+            return Document(text, bom, *found, json=True)
+        return Document(text, bom, *parse(text, options.depth, options.nodes))
     except Broken as error:
         if _TEMPLATE_LINE.search(text):
             raise Template(f"it is a template that is not rendered ({error.reason})", error.index) from None
         raise Unreadable(error.reason, error.index) from None
 
 
-def _parse(text: str, options: ScanOptions, json: bool) -> list[Node]:
-    """JSON by its own grammar; what calls itself JSON and is none (comments, trailing commas) as YAML."""
-    if json:
-        try:
-            return parse_json(text, options.depth, options.nodes)
-        except TooMuch:
-            raise
-        except Broken:
-            pass
-    return parse(text, options.depth, options.nodes)
+def _as_json(text: str, options: ScanOptions) -> Parsed | None:
+    """By JSON's own grammar; None for what calls itself JSON and is none (comments, trailing commas)."""
+    try:
+        return parse_json(text, options.depth, options.nodes)
+    except TooMuch:
+        raise
+    except Broken:
+        return None
 
 
 def template_actions(document: Document) -> list[Node]:

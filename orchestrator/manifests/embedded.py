@@ -6,23 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from orchestrator.core.image import ImageReference
-from orchestrator.manifests.document import load
+from orchestrator.manifests.document import Document, load
 from orchestrator.manifests.formats.common import Found, Scan, dispatch
 from orchestrator.manifests.forms import Form, Wanted
-from orchestrator.manifests.places import place
 from orchestrator.manifests.proof import NotProven, prove
 from orchestrator.manifests.scalars import CannotSpell, Segment, escaped, raw_span, segments
 from orchestrator.manifests.steps import Remove, Splice, Step, Write, apply
-from orchestrator.manifests.tree import Broken, Node, Scalar, parse
+from orchestrator.manifests.tree import Broken, Node, Scalar
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A reference inside the YAML that a scalar holds as a text. ``inner`` speaks of positions in that text."""
+    """A reference inside the YAML that a scalar holds as a text. ``inner`` speaks of positions in it."""
 
     outer: Scalar
     inner: Form
-    roots: tuple[Node, ...]
+    document: Document
     pieces: tuple[Segment, ...]
 
     @property
@@ -59,10 +58,6 @@ class Embedded:
                 return piece.raw + start - piece.value
         return self.outer.start
 
-    def below(self, *, names: bool = True) -> str:
-        """The place inside the text, to be put behind the place of the scalar."""
-        return "::" + place(list(self.roots), self.inner.node, names=names)
-
     def after(self, wanted: Wanted) -> str:
         """As it reads then."""
         return self.inner.after(wanted)
@@ -74,7 +69,7 @@ class Embedded:
             return []
         edited = apply(self.outer.value, [step.splice for step in steps])
         try:
-            prove(list(self.roots), parse(edited, 1000, 1_000_000), steps)
+            prove(self.document.order, edited, steps)
         except (Broken, NotProven) as error:
             raise CannotSpell(f"the text inside would not come out right: {error}") from None
         return [self._outward(text, step) for step in steps]
@@ -121,6 +116,6 @@ def inside(scan: Scan, outer: Scalar) -> Iterator[Found]:
     inner = Scan(scan.path, document, scan.options, scan.formats)
     for root in document.roots:
         for found in dispatch(inner, root):
-            yield Found(Embedded(outer, found.form, tuple(document.roots), pieces), found.label)
+            yield Found(Embedded(outer, found.form, document, pieces), found.label)
     for problem in inner.problems:
         scan.problem(outer, problem.reason, problem.text)

@@ -7,6 +7,7 @@ the same form. Every plan is idempotent: what is already so needs no step.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from orchestrator.core.image import Digest, ImageReference, InvalidReference, Repository, parse_tag
@@ -71,6 +72,7 @@ class Form(Protocol):
         """How ``text`` reads afterwards."""
 
 
+@lru_cache(maxsize=8192)
 def parse(text: str) -> ImageReference | None:
     """The reference, or None when the text is none."""
     try:
@@ -79,6 +81,7 @@ def parse(text: str) -> ImageReference | None:
         return None
 
 
+@lru_cache(maxsize=8192)
 def join(repository: Repository, tag: str, digest: str) -> ImageReference | None:
     """The parts as one reference; a tag may carry the digest (``1.0@sha256:…``). None when they are not valid."""
     tag, at, in_tag = tag.partition("@")

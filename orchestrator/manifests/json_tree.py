@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from orchestrator.manifests.tree import Broken, Mapping, Node, Scalar, Sequence, TooMuch
+from orchestrator.manifests.tree import END, START, Broken, Mapping, Node, Parsed, Scalar, Sequence, Token, TooMuch
 
 _TOKEN = re.compile(
     r"""[ \t\r\n]*(?:(?P<mark>[\[\]{},:])|(?P<string>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrtu])*")"""
@@ -13,7 +13,7 @@ _TOKEN = re.compile(
 )
 
 
-def parse_json(text: str, depth: int, nodes: int) -> list[Node]:
+def parse_json(text: str, depth: int, nodes: int) -> Parsed:
     """The one document of a JSON text (RFC 8259). Raises Broken."""
     return _Reader(text, depth, nodes).read()
 
@@ -29,8 +29,9 @@ class _Reader:
         self.key: list[Scalar | None] = []
         self.root: Node | None = None
         self.expect = "value"
+        self.order: list[Token] = [START]
 
-    def read(self) -> list[Node]:
+    def read(self) -> Parsed:
         """Consume the tokens."""
         position = 0
         while True:
@@ -43,7 +44,7 @@ class _Reader:
             position = match.end()
         if self.stack or self.root is None:
             raise Broken("the JSON text ends too early", len(self.text))
-        return [self.root]
+        return Parsed([self.root], self.order)
 
     def _token(self, match: re.Match[str]) -> None:
         kind = match.lastgroup or ""
@@ -78,6 +79,7 @@ class _Reader:
         if not self.stack or not isinstance(self.stack[-1], kind) or not self.expect.endswith("or end"):
             raise Broken(f"{mark!r} is not expected here", start)
         self.stack.pop().end = end
+        self.order.append(END)
         self.key.pop()
         self.expect = "comma or end" if self.stack else "nothing"
 
@@ -92,6 +94,7 @@ class _Reader:
         node = Scalar(start, end, value if quoted else word, '"' if quoted else None)
         if self.expect.startswith("key"):
             node.parent = self.stack[-1]
+            self.order.append(node)
             self.key[-1] = node
             self.expect = "colon"
             return
@@ -102,6 +105,7 @@ class _Reader:
         if self.left < 0:
             raise TooMuch("it holds too many values", node.start)
         self.expect = "comma or end" if self.stack else "nothing"
+        self.order.append(node)
         if not self.stack:
             if self.root is not None:
                 raise Broken("a second value stands after the first", node.start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from orchestrator.core.image import DEFAULT_REGISTRY, Repository
@@ -17,11 +17,24 @@ def may_hold(content: bytes, repositories: Iterable[Repository]) -> bool:
 
     False means that no pin of these repositories is there.
     """
-    for repository in repositories:
-        parts, last = _parts(repository)
-        if all(part in content for part in parts) and last.search(content) is not None:
-            return True
-    return False
+    return holder(repositories)(content)
+
+
+def holder(repositories: Iterable[Repository]) -> Callable[[bytes], bool]:
+    """``may_hold`` for many contents."""
+    asked = [_parts(repository) for repository in repositories]
+
+    def test(content: bytes) -> bool:
+        for parts, last in asked:
+            for part in parts:
+                if part not in content:
+                    break
+            else:
+                if last.search(content) is not None:
+                    return True
+        return False
+
+    return test
 
 
 def mentions(content: bytes, repositories: Iterable[Repository]) -> bool:
@@ -36,14 +49,15 @@ def may_hold_any(content: bytes) -> bool:
 
 @lru_cache(maxsize=1024)
 def _parts(repository: Repository) -> tuple[tuple[bytes, ...], re.Pattern[bytes]]:
-    """The parts of the path, and the last of them as a whole word (``api`` is no part of ``apiVersion``)."""
+    """The parts of the path, the telling ones first, and the last as a whole word (no ``api`` in ``apiVersion``)."""
     parts = repository.path.encode().split(b"/")
     if repository.registry == DEFAULT_REGISTRY and parts[0] == b"library":
         parts = parts[1:]
-    return tuple(parts), re.compile(rb"(?<![A-Za-z0-9])" + re.escape(parts[-1]) + rb"(?![A-Za-z0-9])")
+    return tuple(reversed(parts)), re.compile(rb"(?<![A-Za-z0-9])" + re.escape(parts[-1]) + rb"(?![A-Za-z0-9])")
 
 
 @lru_cache(maxsize=1024)
 def _name(repository: Repository) -> re.Pattern[bytes]:
     parts, _ = _parts(repository)
-    return re.compile(rb"(?<![A-Za-z0-9._-])" + re.escape(b"/".join(parts)) + rb"(?![A-Za-z0-9/]|[._-]+[A-Za-z0-9])")
+    name = re.escape(b"/".join(reversed(parts)))
+    return re.compile(rb"(?<![A-Za-z0-9._-])" + name + rb"(?![A-Za-z0-9/]|[._-]+[A-Za-z0-9])")

@@ -25,7 +25,7 @@ class ScanOptions:
 
     size: int = 1024 * 1024
     depth: int = 100
-    nodes: int = 100_000
+    nodes: int = 200_000
     references: int = 5_000
     targets: tuple[Target, ...] = ()
     places: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from orchestrator.manifests.model import Edit, Findings, Pin, PinChange, Unresol
 from orchestrator.manifests.options import DEFAULT, ScanOptions, Target
 from orchestrator.manifests.places import place, steps_to
 from orchestrator.manifests.proof import NotProven, prove, prove_bytes
-from orchestrator.manifests.reader import Reference, container_of, place_of, policy_of, read
+from orchestrator.manifests.reader import Reference, container_of, places_of, policy_of, read
 from orchestrator.manifests.scalars import CannotSpell
 from orchestrator.manifests.steps import Step, Write, apply
 from orchestrator.manifests.tree import Broken, Node, Scalar
@@ -168,7 +168,7 @@ def proven(path: RepoPath, document: Document, options: ScanOptions, steps: list
         after = document.encode(text)
         prove_bytes(document.text, text, splices)
         if document.template is None:
-            prove(document.roots, load(after, options, json=path.name.endswith(".json")).roots, steps)
+            prove(document.order, text, steps, json=document.json)
     except (CannotSpell, NotProven, Broken) as error:
         raise Refused(
             f"the edit could not be proven: {error}",
@@ -225,7 +225,7 @@ def _refuse_shared(
             repository = other.form.image.repository
             if repository == pin.image.repository or wanted.get(repository) == target or not _reads(other.form, write):
                 continue
-            raise _refused(pin, f"by an alias the same value is that of {repository}, {place_of(scan, other.form)}")
+            raise _refused(pin, f"by an alias the same value is that of {repository}, {places_of(scan, other.form)[0]}")
 
 
 def _reads(form: Form, write: Write) -> bool:
@@ -251,14 +251,15 @@ def _followers(scan: Scan, planned: list[Step]) -> Iterator[str]:
 
 def _pin(scan: Scan, reference: Reference) -> Pin:
     form = reference.form
+    named, counted = places_of(scan, form)
     return Pin(
         scan.path,
         scan.document.line(form.index),
         reference.format,
-        place_of(scan, form),
+        named,
         form.image,
         form.text,
-        place_of(scan, form, names=False),
+        counted,
         container_of(form),
         policy_of(scan, form),
     )

@@ -33,21 +33,35 @@ def steps_to(node: Node) -> list[tuple[Mapping | Sequence, Node]]:
 
 def place(roots: list[Node], node: Node, *, names: bool = True) -> str:
     """Where a node stands. With ``names`` list items are told by their name where that is unique."""
-    way = steps_to(node)
-    root = way[0][0] if way else node
-    number = next((i for i, candidate in enumerate(roots) if candidate is root), 0)
-    return f"doc[{number}]" + "".join(_spell(parent, child, names) for parent, child in way)
+    named, counted = both_places(roots, node)
+    return named if names else counted
 
 
-def _spell(parent: Mapping | Sequence, child: Node, names: bool) -> str:
-    if isinstance(parent, Mapping):
-        key = parent.key_of(child)
-        if key is None:  # the child is a key itself, or its key is no scalar
-            return '["?"]'
-        return f".{key.value}" if _PLAIN_KEY.fullmatch(key.value) else '["' + key.value.replace('"', '\\"') + '"]'
-    if names and (name := _unique_name(parent, child)) is not None:
-        return f"[name={name}]"
-    return f"[{parent.index(child)}]"
+def both_places(roots: list[Node], node: Node) -> tuple[str, str]:
+    """Where a node stands: with list items told by their names, and by their numbers."""
+    named: list[str] = []
+    counted: list[str] = []
+    child: Node = node
+    while (parent := child.parent) is not None:
+        if isinstance(parent, Mapping):
+            spelled = _key(parent, child)
+            named.append(spelled)
+            counted.append(spelled)
+        else:
+            number = f"[{parent.index(child)}]"
+            name = _unique_name(parent, child)
+            named.append(number if name is None else f"[name={name}]")
+            counted.append(number)
+        child = parent
+    root = f"doc[{next((i for i, candidate in enumerate(roots) if candidate is child), 0)}]"
+    return root + "".join(reversed(named)), root + "".join(reversed(counted))
+
+
+def _key(parent: Mapping, child: Node) -> str:
+    key = parent.key_of(child)
+    if key is None:  # the child is a key itself, or its key is no scalar
+        return '["?"]'
+    return f".{key.value}" if _PLAIN_KEY.fullmatch(key.value) else '["' + key.value.replace('"', '\\"') + '"]'
 
 
 def _unique_name(parent: Sequence, child: Node) -> str | None:

@@ -1,112 +1,168 @@
 """The proof after every edit: parse what came out, and find exactly the intended difference and no other.
 
-The bytes are compared too: outside the planned splices they must be the ones that were there.
+The bytes are compared too: outside the planned splices they must be the ones that were there. The parser's events are
+compared with the nodes that were read before, one by one and in order, so the proof needs no second tree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
+import yaml
+
+from orchestrator.manifests.json_tree import parse_json
 from orchestrator.manifests.scalars import looks_typed
-from orchestrator.manifests.steps import Insert, Splice, Step, Write, ordered, written_value
-from orchestrator.manifests.tree import Alias, Mapping, Node, Scalar, Sequence
+from orchestrator.manifests.steps import Insert, Remove, Splice, Step, Write, ordered, written_value
+from orchestrator.manifests.tree import (
+    END,
+    Alias,
+    Broken,
+    End,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    Start,
+    Token,
+    events,
+    explained,
+)
+
+_IGNORED = frozenset({yaml.StreamStartEvent, yaml.DocumentEndEvent})
+_ENDS = frozenset({yaml.MappingEndEvent, yaml.SequenceEndEvent})
+_DEEP = 10_000  # for what was read within its limits before
 
 
 class NotProven(Exception):
     """The edited text is not what was intended; nothing may be written."""
 
 
-class _Intended:
-    """The steps, by the node that they concern."""
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """A scalar that was to be inserted."""
 
-    def __init__(self, steps: Iterable[Step]) -> None:
-        self.writes: dict[int, list[Write]] = {}
-        self.inserts: dict[int, list[Insert]] = {}
-        self.removes: set[int] = set()
-        for step in steps:
-            if isinstance(step, Write):
-                self.writes.setdefault(id(step.node), []).append(step)
-            elif isinstance(step, Insert):
-                self.inserts.setdefault(id(step.after), []).append(step)
-            else:
-                self.removes.add(id(step.key))
+    value: str
 
 
-def prove(before: list[Node], after: list[Node], steps: Iterable[Step]) -> None:
-    """The trees differ by these steps and by nothing else. Raises NotProven."""
-    intended = _Intended(steps)
-    if len(before) != len(after):
-        raise NotProven("the number of documents changed")
-    stack = list(zip(before, after, strict=True))
-    while stack:
-        old, new = stack.pop()
-        if type(old) is Scalar and type(new) is Scalar:
-            _compare_scalar(old, new, intended.writes.get(id(old)))
-        elif type(old) is Mapping and type(new) is Mapping:
-            _same_properties(old, new)
-            stack.extend(_pairs(old, new, intended))
-        elif type(old) is Sequence and type(new) is Sequence:
-            _same_properties(old, new)
-            if len(old.items) != len(new.items):
-                raise NotProven("the length of a list changed")
-            stack.extend(zip(old.items, new.items, strict=True))
-        elif not (type(old) is Alias and type(new) is Alias and old.name == new.name):
-            raise NotProven("the structure changed")
+def prove(before: list[Token], after: str, steps: Iterable[Step], *, json: bool = False) -> None:
+    """The text holds the nodes of ``before``, changed by these steps and by nothing else. Raises NotProven, Broken."""
+    steps = list(steps)
+    writes: dict[int, list[Write]] = {}
+    for step in steps:
+        if isinstance(step, Write):
+            writes.setdefault(id(step.node), []).append(step)
+    expected = _expected(before, steps)
+    with explained():
+        _compare(expected, _json_tokens(after) if json else events(after), writes)
 
 
-def _compare_scalar(old: Scalar, new: Scalar, writes: list[Write] | None) -> None:
+def _expected(before: list[Token], steps: list[Step]) -> list[Token | _Fresh]:
+    """The order of nodes with the insertions made and the removals left out; both concern pairs of two scalars."""
+    inserts: dict[int, list[Insert]] = {}
+    for step in steps:
+        if isinstance(step, Insert):
+            inserts.setdefault(id(step.after), []).append(step)
+    removed = {id(step.key) for step in steps if isinstance(step, Remove)}
+    if not inserts and not removed:
+        return list(before)
+    expected: list[Token | _Fresh] = []
+    tokens = iter(before)
+    for token in tokens:
+        number = id(token)
+        if number in removed:
+            next(tokens)
+            continue
+        expected.append(token)
+        if number in inserts:
+            expected.append(next(tokens))
+            for step in inserts[number]:
+                expected += [_Fresh(step.key), _Fresh(step.value)]
+    return expected
+
+
+def _json_tokens(text: str) -> Callable[[], Any]:
+    """The nodes of a JSON text in their order, one for each call; None at the end."""
+    tokens = iter(parse_json(text, _DEEP, 10_000_000).order)
+    return lambda: next(tokens, None)
+
+
+def _compare(expected: list[Token | _Fresh], following: Callable[[], Any], writes: dict[int, list[Write]]) -> None:
+    """Each token against the next event. Unchanged scalars are most of them, so they take the short way."""
+    scalar_event = yaml.ScalarEvent
+    for old in expected:
+        new = following()
+        kind = type(new)
+        while kind in _IGNORED:
+            new = following()
+            kind = type(new)
+        if type(old) is Scalar and (kind is scalar_event or kind is Scalar):
+            if (
+                old.value != new.value
+                or old.style != (new.style or None)
+                or old.tag != new.tag
+                or old.anchor != new.anchor
+                or id(old) in writes
+            ):
+                _compare_written(old, new, writes.get(id(old)))
+        elif old is not END or kind not in _ENDS:
+            _compare_other(old, new)
+    rest = following()
+    while type(rest) in _IGNORED:
+        rest = following()
+    if rest is not None and type(rest) is not yaml.StreamEndEvent:
+        raise NotProven("something appeared at the end")
+
+
+def _compare_written(old: Scalar, new: Any, writes: list[Write] | None) -> None:
+    """A scalar that differs: it must be one that was to be written, with the value that was to be there."""
+    if writes is None:
+        raise NotProven(f"the value {old.value[:40]!r} changed to {new.value[:40]!r}")
     if old.tag != new.tag or old.anchor != new.anchor:
         raise NotProven("a tag or an anchor changed")
-    if writes is None:
-        if old.value != new.value or old.style != new.style:
-            raise NotProven(f"the value {old.value[:40]!r} changed to {new.value[:40]!r}")
-        return
-    if new.value != (expected := written_value(old, writes)):
-        raise NotProven(f"{new.value[:80]!r} stands where {expected[:80]!r} was to stand")
+    if new.value != (wanted := written_value(old, writes)):
+        raise NotProven(f"{new.value[:80]!r} stands where {wanted[:80]!r} was to stand")
     if old.style is not None and old.style != new.style:
         raise NotProven("the quotes changed")
-    if new.style is None and not writes[0].typed and old.tag is None and looks_typed(new.value):
+    if not new.style and not writes[0].typed and old.tag is None and looks_typed(new.value):
         raise NotProven(f"{new.value!r} would not be read as a string")
 
 
-def _same_properties(old: Mapping | Sequence, new: Mapping | Sequence) -> None:
-    if old.flow != new.flow or old.tag != new.tag or old.anchor != new.anchor:
-        raise NotProven("the style, tag or anchor of a collection changed")
+def _compare_other(old: Token | _Fresh, new: Any) -> None:
+    """Everything but two scalars."""
+    kind = type(new)
+    if isinstance(old, _Fresh):
+        _compare_fresh(old, new)
+    elif isinstance(old, Mapping | Sequence):
+        same_kind = kind in ((yaml.MappingStartEvent, Mapping) if isinstance(old, Mapping) else _SEQUENCES)
+        if not same_kind or old.tag != new.tag or old.anchor != new.anchor or old.flow != _is_flow(new):
+            raise NotProven("a mapping or a list changed")
+    elif isinstance(old, Alias):
+        name = new.anchor if kind is yaml.AliasEvent else new.name if kind is Alias else None
+        if name != old.name:
+            raise NotProven("an alias changed")
+    elif not isinstance(new, _MARKS.get(type(old), ())):
+        raise NotProven("the structure changed")
 
 
-def _pairs(old: Mapping, new: Mapping, intended: _Intended) -> list[tuple[Node, Node]]:
-    """The pairs of old and new that belong together, once the planned insertions and removals are set aside."""
-    if not intended.inserts and not intended.removes:
-        if len(old.pairs) != len(new.pairs):
-            raise NotProven("a key appeared or disappeared")
-        return [both for pair in zip(old.pairs, new.pairs, strict=True) for both in zip(*pair, strict=True)]
-    found: list[tuple[Node, Node]] = []
-    rest = iter(new.pairs)
-    for key, value in old.pairs:
-        if id(key) not in intended.removes:
-            new_key, new_value = _next(rest)
-            found += [(key, new_key), (value, new_value)]
-        for step in intended.inserts.get(id(key), ()):
-            _check_inserted(step, *_next(rest))
-    if next(rest, None) is not None:
-        raise NotProven("a key appeared that was not to be there")
-    return found
+_SEQUENCES = (yaml.SequenceStartEvent, Sequence)
+_MARKS: dict[type, tuple[type, ...]] = {
+    End: (yaml.MappingEndEvent, yaml.SequenceEndEvent, End),
+    Start: (yaml.DocumentStartEvent, Start),
+}
 
 
-def _next(rest: Iterable[tuple[Node, Node]]) -> tuple[Node, Node]:
-    pair = next(iter(rest), None)
-    if pair is None:
-        raise NotProven("a key disappeared")
-    return pair
+def _is_flow(new: Any) -> bool:
+    return bool(new.flow if isinstance(new, Mapping | Sequence) else new.flow_style)
 
 
-def _check_inserted(step: Insert, key: Node, value: Node) -> None:
-    if not isinstance(key, Scalar) or not isinstance(value, Scalar):
-        raise NotProven(f"{step.key!r} was to be inserted and is not there")
-    if key.value != step.key or value.value != step.value:
-        raise NotProven(f"{step.key!r} was to be inserted and is not there")
-    if value.style is None and looks_typed(value.value):
-        raise NotProven(f"{step.key!r} would not be read as a string")
+def _compare_fresh(old: _Fresh, new: Any) -> None:
+    value = getattr(new, "value", None)
+    if value != old.value or new.tag is not None:
+        raise NotProven(f"{old.value!r} was to be inserted and is not there")
+    if not new.style and looks_typed(old.value):
+        raise NotProven(f"{old.value!r} would not be read as a string")
 
 
 def prove_bytes(before: str, after: str, splices: Iterable[Splice]) -> None:
@@ -120,3 +176,6 @@ def prove_bytes(before: str, after: str, splices: Iterable[Splice]) -> None:
         position = splice.end
     if before[position:] != after[shifted:]:
         raise NotProven("a byte outside the planned places changed")
+
+
+__all__ = ["Broken", "Node", "NotProven", "prove", "prove_bytes"]

@@ -15,7 +15,7 @@ from orchestrator.manifests.formats.registry import FORMATS
 from orchestrator.manifests.formats.targets import configured
 from orchestrator.manifests.forms import Configured, Form, KustomizeEntry, Whole
 from orchestrator.manifests.options import ScanOptions
-from orchestrator.manifests.places import container_name, find_place, key_above, on_the_way, place
+from orchestrator.manifests.places import both_places, container_name, find_place, key_above, on_the_way
 from orchestrator.manifests.tree import Mapping, Node, Scalar
 
 
@@ -37,7 +37,7 @@ def read(path: RepoPath, content: bytes, options: ScanOptions) -> tuple[Scan, li
         scan = Scan(path, load(content, options, json=path.name.endswith(".json")), options, FORMATS)
     except Template as error:
         text, bom = decode(content)
-        scan = Scan(path, Document(text, bom, [], error), options)
+        scan = Scan(path, Document(text, bom, [], [], error), options)
     found: dict[tuple[int, ...], Reference] = {}
     taken: set[int] = set()
     for way in _ways(scan):
@@ -54,6 +54,8 @@ def read(path: RepoPath, content: bytes, options: ScanOptions) -> tuple[Scan, li
         raise scan.document.template
     references = [_checked(reference) for reference in found.values()]
     references.sort(key=lambda reference: reference.form.index)
+    if not (options.places or options.containers or options.names):
+        return scan, references
     chosen = _Filter(scan)
     return scan, [reference for reference in references if chosen.wants(reference.form)]
 
@@ -151,16 +153,20 @@ def _stands_at(form: Form, nodes: set[int], inner: str) -> bool:
     if not inner:
         return True
     return isinstance(form, Embedded) and any(
-        node is form.inner.node or node in form.inner.scalars for node in find_place(list(form.roots), inner)
+        node is form.inner.node or node in form.inner.scalars for node in find_place(form.document.roots, inner)
     )
 
 
-def place_of(scan: Scan, form: Form, *, names: bool = True) -> str:
-    """Where a form stands, as people write it."""
+def places_of(scan: Scan, form: Form) -> tuple[str, str]:
+    """Where a form stands, as people write it: with list items by their names, and by their numbers."""
     if scan.document.template is not None:
-        return f"line[{scan.document.line(form.index)}]"
-    below = form.below(names=names) if isinstance(form, Embedded) else ""
-    return place(scan.document.roots, form.node, names=names) + below
+        line = f"line[{scan.document.line(form.index)}]"
+        return line, line
+    named, counted = both_places(scan.document.roots, form.node)
+    if not isinstance(form, Embedded):
+        return named, counted
+    inner_named, inner_counted = both_places(form.document.roots, form.inner.node)
+    return f"{named}::{inner_named}", f"{counted}::{inner_counted}"
 
 
 def container_of(form: Form) -> str | None:

@@ -7,9 +7,10 @@ so that an edit through the alias would silently land elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -81,12 +82,21 @@ class Mapping:
 
     def key_of(self, value: Node) -> Scalar | None:
         """The key node of this value; None when the key is not a scalar."""
-        self._look()
-        found = self._keys.get(id(value)) if self._keys is not None else None
+        found: Node | None = None
+        if len(self.pairs) > _LARGE:
+            self._look()
+            found = self._keys.get(id(value)) if self._keys is not None else None
+        else:
+            for key, candidate in self.pairs:
+                if candidate is value:
+                    found = key
+                    break
         return found if isinstance(found, Scalar) else None
 
     def doubled(self) -> Scalar | None:
         """The second of two equal keys, when there are such; a merge key may stand twice."""
+        if len({key.value for key, _ in self.pairs if type(key) is Scalar}) == len(self.pairs) <= _LARGE:
+            return None
         self._look()
         return self._doubled
 
@@ -190,96 +200,135 @@ def walk(root: Node) -> Iterator[Node]:
             stack.extend(reversed(node.items))
 
 
-def _events(text: str) -> Any:
-    """A source of events: libyaml where PyYAML has it, else PyYAML's own parser (slower, the same events)."""
-    if yaml.__with_libyaml__:
-        return yaml.CSafeLoader(text)
-    return yaml.Loader(text)
+class End:
+    """Stands in the order of nodes where a collection ends."""
+
+    __slots__ = ()
 
 
-def parse(text: str, depth: int, nodes: int) -> list[Node]:
-    """The documents of a YAML text. Raises Broken, also for nesting beyond ``depth`` or more than ``nodes`` nodes."""
-    try:
-        return _Builder(depth, nodes).build(_events(text))
-    except yaml.MarkedYAMLError as error:
+class Start:
+    """Stands in the order of nodes where a document begins."""
+
+    __slots__ = ()
+
+
+END = End()
+START = Start()
+Token = Node | End | Start
+
+
+class Parsed(NamedTuple):
+    """The documents of a text, and all nodes in the order of the text, with where documents begin and lists end."""
+
+    roots: list[Node]
+    order: list[Token]
+
+
+def parse(text: str, depth: int, nodes: int) -> Parsed:
+    """Read a YAML text. Raises Broken, and TooMuch for nesting beyond ``depth`` or more than ``nodes`` values."""
+    with explained():
+        return _build(events(text), depth, nodes)
+
+
+def events(text: str) -> Callable[[], Any]:
+    """A source of events: libyaml's where PyYAML has it, else those of its own parser (slower, but the same)."""
+    parser = yaml.CSafeLoader(text) if yaml.__with_libyaml__ else yaml.SafeLoader(text)
+    source: Callable[[], Any] = parser.get_event
+    return source
+
+
+class explained:
+    """What the parser raises becomes Broken, with the place.
+
+    The garbage collector rests meanwhile: everything that is made here is kept, and looking through it again and
+    again would take most of the time of a large file.
+    """
+
+    __slots__ = ("enabled",)
+
+    def __enter__(self) -> None:
+        self.enabled = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self.enabled:
+            gc.enable()
+        if isinstance(error, yaml.YAMLError):
+            raise _broken(error) from None
+
+
+def _broken(error: yaml.YAMLError) -> Broken:
+    if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
-        raise Broken(error.problem or error.context or "it is not YAML", mark.index if mark else None) from None
-    except yaml.reader.ReaderError as error:
+        return Broken(error.problem or error.context or "it is not YAML", mark.index if mark else None)
+    if isinstance(error, yaml.reader.ReaderError):
         position = error.position if isinstance(error.position, int) and error.position >= 0 else None
-        raise Broken(f"a character is not allowed in YAML: {error.reason}", position) from None
-    except yaml.YAMLError as error:
-        raise Broken(str(error).splitlines()[0]) from None
+        return Broken(f"a character is not allowed in YAML: {error.reason}", position)
+    return Broken(str(error).splitlines()[0])
 
 
-class _Builder:
-    """Puts nodes together from events, with a stack of its own instead of recursion."""
+def _build(next_event: Callable[[], Any], depth: int, limit: int) -> Parsed:  # noqa: C901, PLR0915
+    """Put nodes together from events, with a stack of its own instead of recursion.
 
-    def __init__(self, depth: int, nodes: int) -> None:
-        self.depth = depth
-        self.nodes = nodes
-        self.count = 0
-        self.roots: list[Node] = []
-        self.stack: list[Mapping | Sequence] = []
-        self.keys: list[Node | None] = []  # per open mapping: the key that waits for its value
-        self.anchors: dict[str, Node] = {}
-
-    def build(self, parser: Any) -> list[Node]:
-        """Consume the events."""
-        next_event = parser.get_event
-        while True:
-            event = next_event()
-            kind = type(event)
-            if kind is yaml.ScalarEvent:
-                style = event.style
-                node: Node = Scalar(
-                    event.start_mark.index,
-                    event.end_mark.index,
-                    event.value,
-                    style or None,
-                    event.tag,
-                    event.anchor,
-                )
-                self._add(node, event.anchor)
-            elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
-                self._open(event, kind is yaml.MappingStartEvent)
-            elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
-                self.stack.pop().end = event.end_mark.index
-                self.keys.pop()
-            elif kind is yaml.AliasEvent:
-                target = self.anchors.get(event.anchor)
-                self._add(Alias(event.start_mark.index, event.end_mark.index, event.anchor, target), None)
-            elif kind is yaml.DocumentStartEvent:
-                self.anchors = {}
-            elif kind is yaml.StreamEndEvent or event is None:
-                return self.roots
-            if self.count > self.nodes:
-                raise TooMuch(f"it holds more than {self.nodes} values", event.start_mark.index)
-
-    def _open(self, event: Any, mapping: bool) -> None:
-        kind = Mapping if mapping else Sequence
-        mark = event.start_mark.index
-        node = kind(mark, mark, bool(event.flow_style), event.tag, event.anchor)
-        self._add(node, event.anchor)
-        self.stack.append(node)
-        self.keys.append(None)
-        if len(self.stack) > self.depth:
-            raise TooMuch(f"it is nested deeper than {self.depth} levels", mark)
-
-    def _add(self, node: Node, anchor: str | None) -> None:
-        self.count += 1
-        if anchor is not None:
-            self.anchors[anchor] = node
-        if not self.stack:
-            self.roots.append(node)
-            return
-        parent = self.stack[-1]
-        node.parent = parent
-        if type(parent) is Sequence:
-            parent.items.append(node)
-            return
-        key = self.keys[-1]
-        if key is None:
-            self.keys[-1] = node
+    One loop without calls, because this is where most of the time of finding pins goes.
+    """
+    scalar_event, mapping_start, mapping_end = yaml.ScalarEvent, yaml.MappingStartEvent, yaml.MappingEndEvent
+    sequence_start, sequence_end = yaml.SequenceStartEvent, yaml.SequenceEndEvent
+    roots: list[Node] = []
+    order: list[Token] = []
+    anchors: dict[str, Node] = {}
+    stack: list[tuple[Mapping | Sequence | None, list[tuple[Node, Node]] | None, list[Node], Node | None]] = []
+    # Where the next node goes: to ``pairs`` of a mapping, behind its ``key``, or to ``items`` of a list (or the roots).
+    parent: Mapping | Sequence | None = None
+    pairs: list[tuple[Node, Node]] | None = None
+    items: list[Node] = roots
+    key: Node | None = None
+    while True:
+        event = next_event()
+        kind = type(event)
+        node: Node
+        opened: Mapping | Sequence | None = None
+        if kind is scalar_event:
+            start, end = event.start_mark.index, event.end_mark.index
+            node = Scalar(start, end, event.value, event.style or None, event.tag, event.anchor, parent)
+        elif kind is mapping_end or kind is sequence_end:
+            order.append(END)
+            if parent is not None:
+                parent.end = event.end_mark.index
+            parent, pairs, items, key = stack.pop()
+            continue
+        elif kind is mapping_start:
+            mark = event.start_mark.index
+            node = opened = Mapping(mark, mark, event.flow_style is True, event.tag, event.anchor, parent)
+        elif kind is sequence_start:
+            mark = event.start_mark.index
+            node = opened = Sequence(mark, mark, event.flow_style is True, event.tag, event.anchor, parent)
+        elif kind is yaml.AliasEvent:
+            target = anchors.get(event.anchor)
+            node = Alias(event.start_mark.index, event.end_mark.index, event.anchor, target, parent)
+        elif kind is yaml.DocumentStartEvent:
+            anchors = {}
+            order.append(START)
+            continue
+        elif kind is yaml.StreamEndEvent or event is None:
+            return Parsed(roots, order)
         else:
-            parent.pairs.append((key, node))  # type: ignore[union-attr]  # type() is not narrowed
-            self.keys[-1] = None
+            continue
+        order.append(node)
+        if event.anchor is not None and kind is not yaml.AliasEvent:
+            anchors[event.anchor] = node
+        if pairs is None:
+            items.append(node)
+        elif key is None:
+            key = node
+        else:
+            pairs.append((key, node))
+            key = None
+        if opened is not None:
+            stack.append((parent, pairs, items, key))
+            parent, key = opened, None
+            pairs, items = (opened.pairs, roots) if isinstance(opened, Mapping) else (None, opened.items)
+            if len(stack) > depth:
+                raise TooMuch(f"it is nested deeper than {depth} levels", opened.start)
+        if len(order) > limit:
+            raise TooMuch(f"it holds more than {limit} values", node.start)

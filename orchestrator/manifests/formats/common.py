@@ -153,21 +153,31 @@ def skip_nothing(_mapping: Mapping, _key: Scalar) -> bool:
 def references(scan: Scan, root: Node, skip: Callable[[Mapping, Scalar], bool] = skip_nothing) -> Iterator[Found]:
     """The references in every mapping below a node, by the names of their keys."""
     for mapping in walk_mappings(root, skip):
-        yield from in_mapping(scan, mapping)
+        groups = _groups(mapping)
+        if groups is not None:
+            yield from _in_groups(scan, mapping, groups)
 
 
 def in_mapping(scan: Scan, mapping: Mapping) -> Iterator[Found]:
     """The references that the keys of one mapping hold."""
+    return _in_groups(scan, mapping, _groups(mapping) or {})
+
+
+def _groups(mapping: Mapping) -> dict[str, dict[str, Node]] | None:
+    """The keys that speak of images, put together by what they speak of; None when there are none."""
     groups: dict[str, dict[str, Node]] | None = None
     for key, value in mapping.pairs:
         if type(key) is Scalar and (found := role_of(key.value)) is not None:
             if groups is None:
                 groups = {}
             groups.setdefault(found[0], {})[found[1]] = value
-    if groups is None:
-        return
+    return groups
+
+
+def _in_groups(scan: Scan, mapping: Mapping, groups: dict[str, dict[str, Node]]) -> Iterator[Found]:
     for prefix, group in groups.items():
-        yield from _in_group(scan, mapping, prefix, group, groups)
+        if len(group) > 1 or "name" not in group:  # a name alone says nothing
+            yield from _in_group(scan, mapping, prefix, group, groups)
 
 
 def _in_group(

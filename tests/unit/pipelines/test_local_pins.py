@@ -12,7 +12,7 @@ from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.image import ImageReference, Repository
 from orchestrator.manifests.options import ScanOptions
 from pipelines.local_arguments import parse_target, parse_value, split_arguments
-from pipelines.local_files import collect, replace_file
+from pipelines.local_files import find_files, replace_file
 from pipelines.local_pins import Request, list_pins, set_images_in
 
 DIGEST = "sha256:" + "ab" * 32
@@ -137,7 +137,7 @@ def test_a_symbolic_link_is_refused_by_name_and_not_followed_in_a_folder(tree: P
     with pytest.raises(ConfigurationError, match="symbolic link"):
         set_images_in(Request((tree / "outside.yaml",), (API,)))
     with pytest.raises(ConfigurationError, match="no such file"):
-        collect([tree / "missing"])
+        find_files([tree / "missing"], bool)
 
 
 def test_a_file_keeps_its_mode_and_is_replaced_only_when_it_is_what_was_read(tree: Path) -> None:
