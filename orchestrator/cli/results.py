@@ -17,9 +17,10 @@ from orchestrator.reports.diff import readable, unified
 from orchestrator.reports.markdown import code, fenced, table
 from orchestrator.reports.records import ReleaseRecord
 from pipelines.record import record_of
-from pipelines.release import UNKNOWN_DIGEST, ReleaseResult
+from pipelines.release import ReleaseResult
+from pipelines.targets import UNKNOWN_DIGEST
 
-_UNKNOWN = "sha256:(known after the push)"
+_UNKNOWN = "(known after the push)"
 
 
 def print_result(result: ReleaseResult, now: datetime, output: OutputFormat, record_file: Path | None) -> None:
@@ -54,7 +55,8 @@ def _markdown(result: ReleaseResult, record: ReleaseRecord) -> str:
     parts = [f"**{code(record.application)} to {code(record.environment)}**: {sentence(result)}"]
     parts.append(table(("Image", "Reference"), rows))
     if result.plan is not None:
-        parts.append(fenced(readable(_hide_unknown(unified(result.plan.edits)), terminal=True), "diff"))
+        diff = readable(_hide_unknown(unified(result.plan.edits)), terminal=True)
+        parts.append(fenced(diff, "diff") if diff else "No file would change.")
     if record.pull_request is not None:
         parts.append(f"Pull request: {record.pull_request.url}")
     return "\n\n".join(parts)
@@ -65,7 +67,8 @@ def sentence(result: ReleaseResult) -> str:
     outcome: Outcome | None = result.outcome
     match outcome:
         case None:
-            return f"this is what would be handed off ({len(result.plan.pins) if result.plan else 0} pins)"
+            count = len(result.plan.pins) if result.plan else 0
+            return f"this is what would be handed off ({count} pin{'s' if count != 1 else ''})"
         case Opened():
             return f"opened pull request #{outcome.pull_request.number}"
         case Updated():
@@ -85,4 +88,4 @@ def _reference(image: ReleasedImage, unknown: tuple[Repository, ...]) -> str:
 
 def _hide_unknown(text: str) -> str:
     """A digest that only the registry can give is not shown as if it were one."""
-    return text.replace(str(UNKNOWN_DIGEST), _UNKNOWN)
+    return text.replace(UNKNOWN_DIGEST.hex, _UNKNOWN)

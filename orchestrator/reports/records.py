@@ -15,6 +15,7 @@ from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.release import Release
 
 SCHEMA: Final = "hybrid-ci.release/v1"
+_NOT_PUSHED_YET = "0" * 64  # what a plan that was made before the push holds in place of a digest
 
 
 class _Part(BaseModel):
@@ -57,7 +58,9 @@ class ImageRecord(_Part):
     name: str
     repository: str = Field(description="Registry and path.")
     tag: str | None
-    digest: str = Field(description="sha256 of the manifest or index, read back from the registry.")
+    digest: str | None = Field(
+        description="sha256 of the manifest or index, read back from the registry; null in a plan: a push gives it."
+    )
     kind: Literal["manifest", "index"] = Field(description="What the digest is of.")
     config: str | None = Field(description="Digest of the image configuration: what was tested.")
     platforms: list[str]
@@ -131,7 +134,7 @@ def image_records(release: Release) -> list[ImageRecord]:
             name=image.name,
             repository=str(image.pinned.repository),
             tag=image.pinned.tag,
-            digest=str(image.pinned.digest),
+            digest=None if image.pinned.digest.hex == _NOT_PUSHED_YET else str(image.pinned.digest),
             kind="index" if image.kind == "index" else "manifest",
             config=str(image.config) if image.config else None,
             platforms=[str(platform) for platform in image.platforms],
