@@ -18,7 +18,8 @@ from orchestrator.core.release import Release
 from orchestrator.forges.base import PullRequest, PullRequestState
 from orchestrator.gitops.outcome import Committed, Opened, Superseded, Unchanged, Updated
 from orchestrator.reports.records import record_schema
-from pipelines.release import UNKNOWN_DIGEST, ReleaseResult
+from pipelines.release import ReleaseResult
+from pipelines.targets import UNKNOWN_DIGEST
 from tests.golden import assert_golden
 from tests.unit.reports import samples
 from tests.unit.reports.test_markdown import rendered
