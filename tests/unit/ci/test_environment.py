@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.ci.environment import CIEnvironment, detect
+from orchestrator.core.errors import ExitCode, Refused
+from pipelines.preflight import refuse_pull_request_events
 
 GITHUB = {
     "CI": "true",
@@ -107,6 +109,19 @@ def test_a_pull_request_is_recognised_and_its_branch_is_not_taken_for_one_of_our
     assert found.pull_request
     assert found.branch is None
     assert found.is_ci
+
+
+@pytest.mark.parametrize("environment", PULL_REQUESTS.values(), ids=PULL_REQUESTS)
+def test_refuses_release_on_pull_request_events(environment: dict[str, str]) -> None:
+    with pytest.raises(Refused, match="not made for a pull request") as caught:
+        refuse_pull_request_events(detect(environment))
+    assert caught.value.exit_code is ExitCode.REFUSED
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("environment", [{}, GITHUB, GITLAB, JENKINS, {"CI": "true"}])
+def test_a_release_from_a_branch_goes_on(environment: dict[str, str]) -> None:
+    refuse_pull_request_events(detect(environment))
 
 
 def test_only_a_person_is_not_in_ci() -> None:

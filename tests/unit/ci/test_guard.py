@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.ci.environment import CIEnvironment
 from orchestrator.ci.guard import Signal, enforce, signals
-from orchestrator.core.environment import Waiver
+from orchestrator.core.environment import Policy, Waiver
 from orchestrator.core.errors import ExitCode, Refused
+from orchestrator.core.names import BranchName
+from orchestrator.engine.events import SilentReporter
+from pipelines.preflight import guard
 
 CANARY = "c4n4ry-value"
 KUBECONFIG = f"""\
@@ -227,3 +231,43 @@ def test_gitlabs_injected_kubeconfig_has_its_own_explanation(tmp_path: Path) -> 
     assert "environment" in signal.removal
     (elsewhere,) = signals({"KUBECONFIG": environment["KUBECONFIG"]}, tmp_path)
     assert "GitLab" not in elsewhere.removal
+
+
+# --- in CI and on a person's terminal -----------------------------------------------------------------------------
+
+
+class Listener(SilentReporter):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def policy(*waivers: Waiver) -> Policy:
+    return Policy({}, BranchName("main"), "gitops (main)", waivers=waivers)
+
+
+@pytest.mark.parametrize("name", ["github", "gitlab", "jenkins", "ci"])
+def test_in_ci_a_signal_is_refused_whatever_the_ci(name: str) -> None:
+    with pytest.raises(Refused, match="KUBE_TOKEN"):
+        guard([SIGNAL], policy(), CIEnvironment(name), Listener())
+
+
+def test_in_ci_a_waived_signal_is_handed_on_for_the_pull_request() -> None:
+    waiver = Waiver("KUBE_TOKEN", "a reason")
+    listener = Listener()
+    assert guard([SIGNAL], policy(waiver), CIEnvironment("github"), listener) == (waiver,)
+    assert listener.warnings == []
+
+
+def test_a_person_is_warned_with_the_signal_and_how_to_remove_it(tmp_path: Path) -> None:
+    listener = Listener()
+    found = signals({"KUBE_TOKEN": CANARY}, tmp_path)
+    assert guard(found, policy(), CIEnvironment(None), listener) == ()
+    (warning,) = listener.warnings
+    assert "KUBE_TOKEN" in warning
+    assert "unset KUBE_TOKEN" in warning
+    assert CANARY not in warning
