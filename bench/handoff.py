@@ -7,13 +7,14 @@ from pathlib import Path
 
 from bench.git_repo import image, service
 from orchestrator.config.loader import load_policy
-from orchestrator.core.change import Action, Change
+from orchestrator.core.change import Action, Change, branch_for
 from orchestrator.core.environment import POLICY_PATH
 from orchestrator.core.image import Digest, PinnedImage, Repository
 from orchestrator.core.names import BranchName, RemoteURL, RepoPath
 from orchestrator.engine.clock import SystemClock
 from orchestrator.forges.base import PullRequest, PullRequestDraft, PullRequestState
-from orchestrator.gitops.handoff import Desk, PullRequestText, hand_off
+from orchestrator.gitops.desk import Desk, PullRequestText, Seen
+from orchestrator.gitops.handoff import hand_off
 from orchestrator.gitops.outcome import Opened
 from orchestrator.gitops.repository import GitRepository
 
@@ -52,15 +53,15 @@ def hand_off_once(url: str, number: int, run: int, scratch: Path, cache: Path | 
     clock = SystemClock()
     application = service(number)
     with GitRepository(RemoteURL(url), workdir=scratch, hints=[application], clock=clock, cache=cache) as repository:
-        tip = repository.tips([_BASE.ref])[_BASE.ref]
-        content = repository.files(tip, [POLICY_PATH])[RepoPath(POLICY_PATH)]
+        seen = Seen(repository.tips([_BASE.ref, branch_for("dev", application).ref]), clock.monotonic())
+        content = repository.files(seen.tips[_BASE.ref], [POLICY_PATH])[RepoPath(POLICY_PATH)]
         policy = load_policy(content, POLICY_PATH, _BASE)
         pinned = PinnedImage(Repository.parse(image(number)), Digest.of(str(run).encode()), f"run-{run}")
         change = Change(Action.PIN, "dev", application, (pinned,), f"run-{run}")
         desk = Desk(
             repository, _Forge(), policy, clock, lambda plan: PullRequestText("title", "body", "stamp"), "bench"
         )
-        outcome = hand_off(desk, change)
+        outcome = hand_off(desk, change, seen=seen)
         assert isinstance(outcome, Opened), outcome
 
 

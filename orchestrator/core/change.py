@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from orchestrator.core.image import ImageReference, InvalidReference, PinnedImage
@@ -39,10 +39,25 @@ class Position:
     def __post_init__(self) -> None:
         BranchName(self.branch)
 
+    def before(self, other: Position | None) -> bool:
+        """Both stand on the same branch, and the other one is further along."""
+        return other is not None and self.branch == other.branch and self.count < other.count
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An image of another change that still waits on the same branch, with its own place in the order."""
+
+    image: PinnedImage
+    position: Position | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What shall run where. ``scope`` is the application; with the environment it names the branch."""
+    """What shall run where. ``scope`` is the application; with the environment it names the branch.
+
+    ``images`` are this release's own; ``carried`` are those of earlier handoffs that nobody merged yet.
+    """
 
     action: Action
     environment: str
@@ -51,6 +66,7 @@ class Change:
     release: str
     source: CommitId | None = None
     position: Position | None = None
+    carried: tuple[Carried, ...] = ()
 
     @classmethod
     def of(cls, action: Action, environment: str, release: Release) -> Change:
@@ -71,11 +87,29 @@ class Change:
         """The stable branch of this environment and scope."""
         return branch_for(self.environment, self.scope)
 
-    def older_than(self, other: Change) -> bool:
-        """Both come from the same source branch, and the other one is further along."""
-        if self.position is None or other.position is None or self.position.branch != other.position.branch:
-            return False
-        return self.position.count < other.position.count
+    @property
+    def pins(self) -> tuple[PinnedImage, ...]:
+        """Everything that it pins: its own images and the carried ones."""
+        return (*self.images, *(one.image for one in self.carried))
+
+    def on_top_of(self, other: Change, *, carry: bool) -> Change | None:
+        """This change where ``other`` came first: of each image the newer one. None when nothing here is newer.
+
+        With ``carry`` the other one still waits, so what only it holds stays.
+        """
+        theirs = {one.image.repository: one for one in other._each()}
+        own = tuple(image for image in self.images if not self._before(theirs.get(image.repository)))
+        if not own:
+            return None
+        ours = {image.repository for image in own}
+        carried = tuple(one for repository, one in theirs.items() if repository not in ours)
+        return replace(self, images=own, carried=carried if carry else ())
+
+    def _each(self) -> tuple[Carried, ...]:
+        return (*(Carried(image, self.position) for image in self.images), *self.carried)
+
+    def _before(self, other: Carried | None) -> bool:
+        return self.position is not None and other is not None and self.position.before(other.position)
 
 
 def _position(source: SourceCommit) -> Position | None:
@@ -149,6 +183,9 @@ def trailers(change: Change) -> Iterator[str]:
     if change.source is not None:
         position = f" {change.position.count} {change.position.branch}" if change.position else ""
         yield f"Hybrid-CI-Source: {change.source}{position}"
+    for one in change.carried:
+        place = f" {one.position.count} {one.position.branch}" if one.position else ""
+        yield f"Hybrid-CI-Carried: {one.image}{place}"
 
 
 def _one_line(text: str) -> str:
@@ -180,6 +217,7 @@ def read_trailers(message: str) -> Change | None:
             _only(found["Release"]),
             source,
             position,
+            tuple(_read_carried(text) for text in found.get("Carried", ())),
         )
     except (KeyError, ValueError, InvalidReference, InvalidName):
         return None
@@ -195,10 +233,21 @@ def _only(values: list[str]) -> str:
 def _read_source(found: dict[str, list[str]]) -> tuple[CommitId | None, Position | None]:
     if "Source" not in found:
         return None, None
-    commit, space, rest = _only(found["Source"]).partition(" ")
+    commit, place = _read_placed(_only(found["Source"]))
+    return CommitId(commit), place
+
+
+def _read_carried(text: str) -> Carried:
+    reference, place = _read_placed(text)
+    return Carried(PinnedImage.parse(reference), place)
+
+
+def _read_placed(text: str) -> tuple[str, Position | None]:
+    """``VALUE`` or ``VALUE COUNT BRANCH``."""
+    value, space, rest = text.partition(" ")
     if not space:
-        return CommitId(commit), None
+        return value, None
     count, _, branch = rest.partition(" ")
     if not _COUNT.fullmatch(count):
         raise ValueError(count)
-    return CommitId(commit), Position(branch, int(count))
+    return value, Position(branch, int(count))

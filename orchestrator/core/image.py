@@ -195,6 +195,10 @@ class PinnedImage:
         return str(self.reference)
 
 
+# What a missing variant means (containerd's platforms package normalises the same way).
+_USUAL_VARIANTS = {"arm64": "v8", "arm": "v7"}
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Platform:
     """``os/architecture[/variant]`` as in the OCI image specification (image-index.md, ``platform``)."""
@@ -210,6 +214,13 @@ class Platform:
         if len(parts) not in (2, 3) or not all(re.fullmatch(r"[a-z0-9._-]+", part) for part in parts):
             raise InvalidReference(f"{text!r} is not a platform", hint="write os/architecture, for example linux/amd64")
         return cls(*parts)
+
+    def serves(self, other: Platform) -> bool:
+        """Asked for this one, ``other`` will do: without a variant every variant does, and arm64 means arm64/v8."""
+        if (self.os, self.architecture) != (other.os, other.architecture):
+            return False
+        usual = _USUAL_VARIANTS.get(self.architecture)
+        return self.variant is None or self.variant == (other.variant or usual)
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import threading
 from collections.abc import Iterable
 from typing import NoReturn
 from urllib.parse import quote, quote_plus
@@ -82,17 +83,19 @@ class Redactor:
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._forms: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        self._lock = threading.Lock()  # logins are looked up side by side
         for secret in secrets:
             self.add(secret)
 
     def add(self, secret: Secret) -> None:
         """From now on, mask this one too. A value below eight characters is too short to mask safely."""
         value = secret.reveal()
-        for part in {value, *value.splitlines()}:
-            if len(part) >= _SHORTEST:
-                self._forms |= spellings(part)
-        longest_first = sorted(self._forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        with self._lock:
+            for part in {value, *value.splitlines()}:
+                if len(part) >= _SHORTEST:
+                    self._forms |= spellings(part)
+            longest_first = sorted(self._forms, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def __call__(self, text: str) -> str:
         if self._pattern is not None:

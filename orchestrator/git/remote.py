@@ -58,15 +58,19 @@ class Remote:
         self._credentials = credentials
         self._stall_seconds = stall_seconds
         self.calls: list[str] = []
+        self.default_branch: str | None = None  # what HEAD points to, as the last list told
 
     def list_refs(self, refs: Sequence[RefName], seconds: float) -> dict[RefName, CommitId]:
-        """Those of these refs that exist. Raises RemoteFailure."""
-        argv = ["ls-remote", "--quiet", "--end-of-options", _REMOTE, *(ref.value for ref in refs)]
+        """Those of these refs that exist. The same answer tells ``default_branch``. Raises RemoteFailure."""
+        names = ["HEAD", *(ref.value for ref in refs)]
+        argv = ["ls-remote", "--quiet", "--symref", "--end-of-options", _REMOTE, *names]
         completed = self._judge(self._try(argv, seconds), "listing branches", seconds)
         wanted = {ref.value: ref for ref in refs}
         found: dict[RefName, CommitId] = {}
         for line in completed.stdout.decode("utf-8", "replace").splitlines():
             identity, _, name = line.partition("\t")
+            if name == "HEAD" and identity.startswith("ref: "):
+                self.default_branch = identity.removeprefix("ref: ")
             if name in wanted:  # git matches patterns from the end, so others may come along
                 found[wanted[name]] = CommitId(identity)
         return found

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from orchestrator.core.errors import Conflict, RemoteError
-from orchestrator.core.names import CommitId, RefName, RepoPath
+from orchestrator.core.names import BranchName, CommitId, RefName, RepoPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,9 @@ class GitOpsRepository(Protocol):
     def tips(self, refs: Sequence[RefName]) -> Mapping[RefName, CommitId]:
         """The current commit of each of these refs that exists, in one request."""
 
+    def default_branch(self) -> BranchName | None:
+        """The branch that the repository's HEAD points to; None when the server does not tell."""
+
     def files(self, commit: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, bytes]:
         """Every regular file of the commit that a pattern names, with its bytes, in one batch.
 
@@ -86,6 +89,9 @@ class GitOpsRepository(Protocol):
 
     def commit_info(self, commit: CommitId) -> CommitInfo:
         """One commit, of the remote or one that ``commit`` made and nobody pushed yet."""
+
+    def recent(self, commit: CommitId, limit: int) -> Sequence[CommitInfo]:
+        """The commit and those behind it by first parents, newest first, at most ``limit``."""
 
     def check_push(self, ref: RefName) -> None:
         """Prove that we may write, as far as the server tells without a write. Raises RemoteError, Refused."""

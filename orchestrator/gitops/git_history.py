@@ -51,6 +51,14 @@ class History:
             )
         return info_of(commit.value, found.content)
 
+    def recent(self, commit: CommitId, limit: int) -> list[CommitInfo]:
+        """The commit and those behind it by first parents, newest first, ``limit`` at most. Raises RemoteError."""
+        self._fetch([commit], limit)
+        argv = ["rev-list", "--first-parent", f"--max-count={limit}", commit.value]
+        ids = self._store.git.run(argv).stdout.decode("ascii").split()
+        objects = self._store.read(ids)
+        return [info_of(one, objects[one].content) for one in ids]
+
     def _difference(self, base: CommitId, head: CommitId) -> list[CommitInfo] | None:
         argv = ["rev-list", "--topo-order", f"--max-count={_MOST_COMMITS + 1}", head.value, f"^{base}"]
         ids = self._store.git.run(argv).stdout.decode("ascii").split()

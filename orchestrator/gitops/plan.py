@@ -28,7 +28,7 @@ def plan_change(change: Change, base: CommitId, files: Mapping[RepoPath, bytes],
     for path, content in sorted(files.items()):
         if not policy.allows(change.scope, environment, path.value):
             continue
-        edit = set_images(path, content, change.images, options)
+        edit = set_images(path, content, change.pins, options)
         found |= {pin.image.repository for pin in edit.pins}
         if edit.changed:
             edits.append(FileEdit(path, edit.before, edit.after))
@@ -38,7 +38,7 @@ def plan_change(change: Change, base: CommitId, files: Mapping[RepoPath, bytes],
 
 
 def _planned(edit: Edit, change: Change) -> list[PlannedPin]:
-    wanted = {image.repository: image for image in change.images}
+    wanted = {image.repository: image for image in change.pins}
     return [
         PlannedPin(one.path, one.line, one.place, one.pin.image, wanted[one.pin.image.repository])
         for one in edit.changes

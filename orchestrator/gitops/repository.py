@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
-from orchestrator.core.names import CommitId, RefName, RemoteURL, RepoPath
+from orchestrator.core.names import BranchName, CommitId, RefName, RemoteURL, RepoPath
 from orchestrator.engine.clock import Clock, Deadline, SystemClock
 from orchestrator.engine.retry import Backoff, Jitter
 from orchestrator.git.command import GitFailed
@@ -108,6 +108,13 @@ class GitRepository:
                 self._reader.seen(ref, commit)
             return found
 
+    def default_branch(self) -> BranchName | None:
+        """See the port. Every list of refs tells it, so it costs a request only when none was made yet."""
+        if self._remote.default_branch is None:
+            self.tips([])
+        told = self._remote.default_branch
+        return RefName(told).branch if told else None
+
     def files(self, commit: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, bytes]:
         """See the port."""
         with self._lock:
@@ -129,6 +136,11 @@ class GitRepository:
         with self._lock:
             ours = self._store.read([commit.value]).get(commit.value)
             return info_of(commit.value, ours.content) if ours else self._commit_history(commit).commit(commit)
+
+    def recent(self, commit: CommitId, limit: int) -> Sequence[CommitInfo]:
+        """See the port."""
+        with self._lock:
+            return self._commit_history(commit).recent(commit, limit)
 
     def _commit_history(self, commit: CommitId) -> History:
         if self._history is None:

@@ -372,3 +372,19 @@ def test_one_commit_is_told_whether_it_is_pushed_or_only_ours(world: World) -> N
     assert "Hybrid-CI-Action: pin" in ours.message
     with pytest.raises(RemoteError):
         world.port.commit_info(CommitId("12" * (len(base.value) // 2)))
+
+
+def test_the_default_branch_is_told(world: World) -> None:
+    world.seed(FILES)
+
+    assert world.port.default_branch() == MAIN.branch
+
+
+def test_recent_commits_are_those_behind_by_first_parents(world: World) -> None:
+    for number in range(4):
+        tip = world.seed({"README.md": f"{number}\n".encode()}, message=f"Change {number}")
+
+    subjects = [commit.message.partition("\n")[0] for commit in world.port.recent(tip, 3)]
+
+    assert subjects == ["Change 3", "Change 2", "Change 1"]
+    assert len(world.port.recent(tip, 100)) == 4

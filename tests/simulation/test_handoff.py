@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.config.loader import load_policy
+from orchestrator.core.change import read_trailers
+from orchestrator.core.environment import POLICY_PATH
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
 from orchestrator.core.names import BranchName, RepoPath
 from orchestrator.gitops.handoff import hand_off
 from orchestrator.gitops.outcome import Committed, Opened, Superseded, Unchanged, Updated
 from tests.simulation.town import IDENTITY, MAIN, Town
 from tests.simulators.forge import SimulatedForge
-from tests.unit.gitops.changes import API, WORKER, change, pinned
+from tests.unit.gitops.changes import API, POLICY, WORKER, change, pinned
 
 BRANCH = "hybrid-ci/dev/shop"
 
@@ -191,6 +194,104 @@ def test_what_reviewers_wrote_around_our_block_stays(town: Town) -> None:
     assert pull.body.rstrip().endswith("Seen.")
     assert "release release3" in pull.body
     assert "release release2" not in pull.body
+
+
+def test_an_image_that_still_waits_is_not_dropped_by_a_handoff_of_another_one(town: Town) -> None:
+    town.hand_off(change(3))
+
+    outcome = town.hand_off(change(4, "dev", pinned(API, 4)))
+
+    assert isinstance(outcome, Updated)
+    assert (town.pinned(BRANCH, API), town.pinned(BRANCH, WORKER)) == ({"4"}, {"3"})
+    assert isinstance(town.hand_off(change(4, "dev", pinned(API, 4))), Unchanged)
+
+
+def test_handoffs_of_single_images_gather_in_one_pull_request_whatever_their_order(town: Town) -> None:
+    town.hand_off(change(4, "dev", pinned(API, 4)))
+
+    late = town.hand_off(change(3, "dev", pinned(WORKER, 3)))  # older, but of an image that 4 does not hold
+
+    assert isinstance(late, Updated)
+    assert (town.pinned(BRANCH, API), town.pinned(BRANCH, WORKER)) == ({"4"}, {"3"})
+    assert len(town.pulls()) == 1
+    assert isinstance(town.hand_off(change(3, "dev", pinned(API, 3))), Superseded)
+    newer = town.hand_off(change(5))
+    assert isinstance(newer, Updated)
+    assert (town.pinned(BRANCH, API), town.pinned(BRANCH, WORKER)) == ({"5"}, {"5"})
+
+
+def test_what_is_merged_is_not_carried_along(town: Town) -> None:
+    town.hand_off(change(3, "dev", pinned(WORKER, 3)))
+    town.merge(1)
+
+    town.hand_off(change(4, "dev", pinned(API, 4)))
+
+    carried = read_trailers(town.git.commits[town.tip(BranchName(BRANCH))].info.message)
+    assert carried is not None
+    assert [str(pin.repository) for pin in carried.pins] == [str(API)]
+
+
+def test_a_policy_that_changed_while_a_pull_request_was_open_blocks_nobody(town: Town) -> None:
+    town.hand_off(change(3))
+    wider = POLICY.replace(b"apps/{application}/dev/**", b"apps/{application}/*/**")
+    town.git.commit_files({POLICY_PATH: wider})
+    town.policy = load_policy(wider, "the policy", MAIN)
+
+    outcome = town.hand_off(change(4))
+
+    assert isinstance(outcome, Updated)
+    assert town.pinned(BRANCH, API) == {"4"}
+
+
+def test_an_older_release_does_not_come_back_after_the_forge_deleted_the_merged_branch(town: Town) -> None:
+    town.hand_off(change(4))
+    town.merge(1)
+    town.git.refs.pop(BranchName(BRANCH).ref, None)
+
+    assert isinstance(town.hand_off(change(3)), Superseded)
+    assert town.open_pulls() == []
+
+
+def test_a_no_counts_after_the_branch_was_deleted_too(town: Town) -> None:
+    town.hand_off(change(4))
+    SimulatedForge(town.forge).close(1, "no")
+    town.git.refs.pop(BranchName(BRANCH).ref)
+
+    with pytest.raises(Refused, match="closed without a merge"):
+        town.hand_off(change(4))
+
+
+def test_a_rejected_newer_release_does_not_stand_in_the_way_of_an_older_one(town: Town) -> None:
+    town.hand_off(change(5))
+    SimulatedForge(town.forge).close(1, "no")
+
+    outcome = town.hand_off(change(4))
+
+    assert isinstance(outcome, Opened)
+    assert town.pinned(BRANCH, API) == {"4"}
+
+
+def test_a_newer_release_that_died_before_its_pull_request_gets_one_from_the_older(town: Town) -> None:
+    desk = town.desk()
+    desk.forge.fail(method="open")  # type: ignore[union-attr, attr-defined]
+    with pytest.raises(RemoteError):
+        hand_off(desk, change(5))
+
+    outcome = town.hand_off(change(4))
+
+    assert isinstance(outcome, Superseded)
+    (pull,) = town.open_pulls()
+    assert "release release5" in pull.body
+
+
+def test_an_environment_that_is_committed_to_does_not_move_back(town: Town) -> None:
+    town.hand_off(change(5, "lab"))
+    town.git.commit_files({"README.md": b"somebody else\n"}, ref="refs/heads/lab")
+
+    outcome = town.hand_off(change(4, "lab"))
+
+    assert isinstance(outcome, Superseded)
+    assert town.pinned("lab", API) == {"5"}
 
 
 def test_environments_that_are_committed_to_move_their_own_branch(town: Town) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.errors import ConfigurationError, HybridCIError, Refused, RemoteError, WorkFailed
 from orchestrator.core.image import Repository, TaggedImage
-from orchestrator.gitops.outcome import Opened, Superseded, Unchanged, Updated
+from orchestrator.core.names import BranchName
+from orchestrator.gitops.outcome import Committed, Opened, Superseded, Unchanged, Updated
 from pipelines.pin import PinOptions, parse_wanted, pin
 from pipelines.ports import Ports, Surroundings
 from pipelines.record import record_of
-from pipelines.release import UNKNOWN_DIGEST, ReleaseOptions
+from pipelines.release import ReleaseOptions, release
+from pipelines.targets import UNKNOWN_DIGEST
 from tests.simulation.workshop import Workshop, forge_of, git_of
 from tests.simulators.registry import Faults
+from tests.simulators.reporter import RecordingReporter
 from tests.unit.gitops.changes import API, WORKER
 
 BRANCH = "hybrid-ci/dev/shop"
@@ -39,13 +43,75 @@ def test_a_release_pins_what_the_registry_serves(workshop: Workshop) -> None:
 
 def test_a_second_run_changes_nothing(workshop: Workshop) -> None:
     workshop.release()
-    pushed = workshop.engine.faults.calls["push"]
+    calls = workshop.engine.faults.calls.copy()
 
     again = workshop.release()
 
     assert isinstance(again.outcome, Unchanged)
-    assert workshop.engine.faults.calls["push"] == pushed
+    assert (workshop.engine.faults.calls - calls).keys() == {"check"}
     assert not record_of(again, workshop.town.clock.now()).changed
+
+
+def test_a_rerun_on_a_fresh_runner_builds_nothing_again(workshop: Workshop) -> None:
+    """Builds are not reproducible: a second build of a finished release would be another image."""
+    made = workshop.release()
+    workshop.engine.images.clear()
+    (workshop.root / "api/content").write_text("built at another time\n")
+
+    waiting = workshop.release()
+    workshop.town.merge(1)
+    merged = workshop.release()
+
+    assert isinstance(waiting.outcome, Unchanged)
+    assert isinstance(merged.outcome, Unchanged)
+    assert merged.release.pins == made.release.pins
+    assert workshop.engine.faults.calls["build"] == 2
+    again = workshop.release(ReleaseOptions(no_skip=True))
+    assert workshop.engine.faults.calls["build"] == 4
+    assert again.release.pins != made.release.pins
+
+
+def test_a_tag_with_a_forged_label_is_not_taken_for_a_release(workshop: Workshop) -> None:
+    """Whoever can push a tag can write its label; only a pin in the GitOps repository counts."""
+    planted = workshop.release(ReleaseOptions(only=("api",)))
+    fresh = Workshop(workshop.root / "again", registry=workshop.registry)
+
+    result = fresh.release(ReleaseOptions(only=("api",)))
+
+    assert planted.release.pins[0].tag == result.release.pins[0].tag
+    assert fresh.engine.faults.calls["build"] == 1
+
+
+@pytest.mark.parametrize("told", ["trunk", None])
+def test_an_application_can_not_choose_the_branch_that_its_rules_come_from(
+    workshop: Workshop, told: str | None
+) -> None:
+    workshop.town.git.default_branch = BranchName(told) if told else None
+
+    with pytest.raises(Refused, match="default branch alone"):
+        workshop.release()
+    assert workshop.engine.faults.calls["build"] == 0
+
+
+def test_an_environment_that_is_committed_to_needs_no_forge(workshop: Workshop) -> None:
+    ports = replace(workshop.ports(), forge=None)
+
+    result = release(ports, workshop.job(), ReleaseOptions(environment="lab"))
+
+    assert isinstance(result.outcome, Committed)
+    record = record_of(result, workshop.town.clock.now())
+    assert (record.state, record.branch, record.commit) == ("committed", "lab", str(result.outcome.commit))
+    with pytest.raises(ConfigurationError, match="there is no forge"):
+        release(ports, workshop.job(), ReleaseOptions())
+
+
+def test_a_shallow_checkout_is_warned_about(workshop: Workshop) -> None:
+    ports, job = workshop.ports(), workshop.job()
+
+    release(ports, replace(job, source=replace(job.source, first_parent_count=None)), ReleaseOptions())
+
+    assert isinstance(ports.reporter, RecordingReporter)
+    assert any("fetch-depth: 0" in warning for warning in ports.reporter.warnings)
 
 
 def test_a_newer_commit_updates_and_a_late_older_one_is_superseded(workshop: Workshop) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from orchestrator.config.loader import load_policy
 from orchestrator.core.change import Change, ChangePlan
 from orchestrator.core.environment import POLICY_PATH, Policy
 from orchestrator.core.image import Repository
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.forges.base import PullRequest, PullRequestState
-from orchestrator.gitops.handoff import BLOCK_BEGIN, BLOCK_END, Desk, PullRequestText, hand_off
+from orchestrator.gitops.desk import BLOCK_BEGIN, BLOCK_END, Desk, PullRequestText
+from orchestrator.gitops.handoff import hand_off
 from orchestrator.gitops.outcome import Outcome
 from orchestrator.manifests.pins import find_pins
 from tests.simulators.clock import FakeClock
@@ -51,7 +53,12 @@ class Town:
 
     def desk(self, hook: Hook | None = None, *, reopen: bool = False) -> Desk:
         repository, forge = self.clients(hook)
-        return Desk(repository, forge, self.policy, self.clock, describe, IDENTITY, reopen)
+        return Desk(repository, forge, self.policy, self.clock, describe, IDENTITY, reopen, policy_at=self._policy_at)
+
+    def _policy_at(self, commit: CommitId) -> Policy:
+        content = self.git.commits[commit].files[RepoPath(POLICY_PATH)]
+        assert isinstance(content, bytes)
+        return load_policy(content, "the policy", MAIN)
 
     def hand_off(self, change: Change) -> Outcome:
         return hand_off(self.desk(), change)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
-from orchestrator.core.names import CommitId, RefName, RepoPath
+from orchestrator.core.names import BranchName, CommitId, RefName, RepoPath
 from orchestrator.core.patterns import matches
 from orchestrator.engine.clock import Clock
 from orchestrator.gitops.base import CommitInfo, Landed, LostRace, PushOutcome, Unreadable
@@ -37,6 +37,7 @@ class SimulatedGitServer:
         self.commits: dict[CommitId, StoredCommit] = {}
         self.refs: dict[RefName, CommitId] = {}
         self.protected: set[RefName] = set()
+        self.default_branch: BranchName | None = BranchName("main")
         self.pushes: list[tuple[RefName, CommitId | None, CommitId]] = []
 
     def commit_files(
@@ -142,6 +143,11 @@ class SimulatedGitOps:
         with self._call("tips"):
             return {ref: self.server.refs[ref] for ref in refs if ref in self.server.refs}
 
+    def default_branch(self) -> BranchName | None:
+        """See the port."""
+        with self._call("default_branch"):
+            return self.server.default_branch
+
     def files(self, commit: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, bytes]:
         """See the port."""
         with self._call("files"):
@@ -192,6 +198,14 @@ class SimulatedGitOps:
         """See the port."""
         with self._call("commit_info"):
             return self._stored(commit).info
+
+    def recent(self, commit: CommitId, limit: int) -> Sequence[CommitInfo]:
+        """See the port."""
+        with self._call("recent"):
+            found = [self._stored(commit).info]
+            while found[-1].parents and len(found) < limit:
+                found.append(self._stored(found[-1].parents[0]).info)
+            return found
 
     def check_push(self, ref: RefName) -> None:
         """See the port."""

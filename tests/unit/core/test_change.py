@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.change import (
     Action,
+    Carried,
     Change,
     ChangePlan,
     FileEdit,
@@ -114,6 +115,7 @@ def _is_branch(text: str) -> bool:
 
 
 _branches = st.text(max_size=12).filter(_is_branch)
+_positions = st.builds(Position, _branches, st.integers(1, 10**9))
 _changes = st.builds(
     Change,
     st.sampled_from(list(Action)),
@@ -122,7 +124,8 @@ _changes = st.builds(
     st.lists(_images, min_size=1, max_size=4).map(tuple),
     st.from_regex(r"[0-9a-f]{12}", fullmatch=True),
     st.just(COMMIT),
-    st.none() | st.builds(Position, _branches, st.integers(1, 10**9)),
+    st.none() | _positions,
+    st.lists(st.builds(Carried, _images, st.none() | _positions), max_size=3).map(tuple),
 )
 
 
@@ -209,6 +212,23 @@ def test_an_ordinary_message_carries_no_change(text: str) -> None:
     assert read_trailers(text) is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ghcr.io/acme/shop/web:9",
+        f"{WORKER}0",
+        f"{WORKER} 7",
+        f"{WORKER} many main",
+        f"{WORKER} 7 a..b",
+        f"{WORKER} -7 main",
+    ],
+)
+def test_a_damaged_carried_image_damages_the_change(text: str) -> None:
+    assert read_trailers(message([*LINES, f"Hybrid-CI-Carried: {WORKER} 7 main"])) is not None
+    assert read_trailers(message([*LINES, f"Hybrid-CI-Carried: {text}"])) is None
+
+
 def test_lookalike_trailers_before_the_last_paragraph_count_for_nothing() -> None:
     forged = list(trailers(change(environment="prod", scope="other")))
     assert read_trailers(message(["Signed-off-by: A <a@example.com>"], body="\n".join(forged))) is None
@@ -259,23 +279,56 @@ def test_a_position_is_on_a_branch(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mine", "theirs", "older"),
+    ("mine", "theirs", "before"),
     [
         (("main", 1), ("main", 2), True),
         (("main", 2), ("main", 2), False),
         (("main", 3), ("main", 2), False),
         (("main", 1), ("hotfix", 2), False),
-        (None, ("main", 2), False),
         (("main", 1), None, False),
-        (None, None, False),
     ],
 )
 def test_only_positions_on_one_branch_are_ordered(
-    mine: tuple[str, int] | None, theirs: tuple[str, int] | None, older: bool
+    mine: tuple[str, int], theirs: tuple[str, int] | None, before: bool
 ) -> None:
-    one = change(position=Position(*mine) if mine else None)
-    other = change(position=Position(*theirs) if theirs else None)
-    assert one.older_than(other) is older
+    assert Position(*mine).before(Position(*theirs) if theirs else None) is before
+
+
+OLDER_API = PinnedImage.parse("ghcr.io/acme/shop/api:1.4.1@sha256:" + "0a" * 32)
+WEB = PinnedImage.parse("ghcr.io/acme/shop/web:9@sha256:" + "c3" * 32)
+
+
+def test_of_each_image_the_newer_one_stays_and_the_rest_is_carried() -> None:
+    waiting = change(images=(API, WORKER), position=Position("main", 42), carried=(Carried(WEB, Position("main", 7)),))
+    late = change(images=(OLDER_API, WEB), position=Position("main", 41), release="late")
+    merged = late.on_top_of(waiting, carry=True)
+    assert merged is not None
+    assert merged.images == (WEB,)  # 41 is older than 42, newer than 7
+    assert set(merged.carried) == {Carried(API, Position("main", 42)), Carried(WORKER, Position("main", 42))}
+    assert set(merged.pins) == {WEB, API, WORKER}
+    alone = late.on_top_of(waiting, carry=False)
+    assert alone is not None
+    assert (alone.images, alone.carried) == ((WEB,), ())
+
+
+def test_a_change_that_is_older_in_everything_adds_nothing() -> None:
+    waiting = change(position=Position("main", 42))
+    assert change(images=(OLDER_API,), position=Position("main", 41)).on_top_of(waiting, carry=True) is None
+
+
+@pytest.mark.parametrize("position", [None, Position("hotfix", 1), Position("main", 42), Position("main", 43)])
+def test_a_change_that_is_not_known_to_be_older_comes_on_top(position: Position | None) -> None:
+    merged = change(images=(OLDER_API,), position=position).on_top_of(change(position=Position("main", 42)), carry=True)
+    assert merged is not None
+    assert merged.images == (OLDER_API,)
+    assert merged.carried == (Carried(WORKER, Position("main", 42)),)
+
+
+def test_coming_on_top_twice_changes_nothing_more() -> None:
+    waiting = change(carried=(Carried(WEB, Position("main", 7)),))
+    once = change(images=(OLDER_API,), position=None).on_top_of(waiting, carry=True)
+    assert once is not None
+    assert once.on_top_of(once, carry=True) == once
 
 
 @pytest.mark.parametrize(("branch", "count"), [(None, 42), ("main", None), ("main", 0)])

@@ -1,0 +1,129 @@
+"""What a handoff works with, and the small steps that it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from orchestrator.core.change import Change, ChangePlan, PlannedPin, trailers
+from orchestrator.core.environment import Environment, Policy
+from orchestrator.core.errors import ConfigurationError, Refused
+from orchestrator.core.image import Repository
+from orchestrator.core.names import BranchName, CommitId, RefName, RepoPath
+from orchestrator.engine.clock import Clock
+from orchestrator.forges.base import Forge
+from orchestrator.gitops.base import GitOpsRepository
+from orchestrator.gitops.plan import plan_change
+
+BLOCK_BEGIN, BLOCK_END = "<!-- hybrid-ci:begin -->", "<!-- hybrid-ci:end -->"
+_FRESH_SECONDS = 5.0  # a look that is no older is as good as a new one: the push compares anyway
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestText:
+    """What reviewers read. ``stamp`` stands in ``block`` and names the release that it was written for."""
+
+    title: str
+    block: str
+    stamp: str
+
+    def body(self, current: str = "") -> str:
+        """The body with our block in its place; what people wrote around it stays."""
+        before, begin, rest = current.partition(BLOCK_BEGIN)
+        _, end, after = rest.partition(BLOCK_END)
+        if begin and end:
+            return f"{before}{self.block}{after}"
+        return f"{current.rstrip()}\n\n{self.block}\n" if current.strip() else f"{self.block}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Where refs were at a moment of monotonic time; a ref that was asked for and is not there is not in it."""
+
+    tips: Mapping[RefName, CommitId]
+    at: float
+
+    def fresh(self, clock: Clock) -> bool:
+        """Young enough to start from."""
+        return clock.monotonic() - self.at <= _FRESH_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a handoff works with.
+
+    ``describe`` writes the pull request of our own change, or of one that it finds; ``policy_at`` reads the policy
+    of an earlier commit; ``identity`` is our committer address; ``reopen`` proposes what a person closed.
+    """
+
+    repository: GitOpsRepository
+    forge: Forge | None
+    policy: Policy
+    clock: Clock
+    describe: Callable[[ChangePlan], PullRequestText]
+    identity: str
+    reopen: bool = False
+    policy_at: Callable[[CommitId], Policy] | None = None
+
+    def plan(
+        self, environment: Environment, change: Change, commit: CommitId, policy: Policy | None = None
+    ) -> ChangePlan:
+        """The change on this commit's files. Raises as ``plan_change`` does."""
+        files = self.repository.files(commit, environment.patterns(change.scope))
+        return plan_change(change, commit, files, policy or self.policy)
+
+    def commit(self, plan: ChangePlan) -> CommitId:
+        """The plan as a commit on the one that it was made for; not pushed yet."""
+        contents: dict[RepoPath, bytes] = {edit.path: edit.after for edit in plan.edits}
+        return self.repository.commit(plan.base, contents, commit_message(plan), self.clock.now())
+
+    def required_tip(self, branch: BranchName) -> CommitId:
+        """Where the branch is. Raises ConfigurationError when it is not there."""
+        tip = self.repository.tips([branch.ref]).get(branch.ref)
+        if tip is None:
+            raise missing_branch(self.repository, branch)
+        return tip
+
+    def permitted(self, environment: Environment, change: Change) -> Change:
+        """The change without what it carries from earlier and the policy does not allow any more."""
+        kept = tuple(one for one in change.carried if self._allows(environment, change, one.image.repository))
+        return change if kept == change.carried else replace(change, carried=kept)
+
+    def _allows(self, environment: Environment, change: Change, repository: Repository) -> bool:
+        try:
+            self.policy.authorise(change.scope, environment, [repository])
+        except Refused:
+            return False
+        return True
+
+
+def missing_branch(repository: GitOpsRepository, branch: BranchName) -> ConfigurationError:
+    """What to raise when the branch that should hold the environment is not there."""
+    return ConfigurationError(
+        f"the GitOps repository has no branch {branch.value!r}",
+        where=repository.url,
+        hint="set gitops.base in hybrid-ci.yaml to its protected branch, or push a first commit",
+    )
+
+
+def commit_message(plan: ChangePlan) -> str:
+    """Subject, one line for each image, and the intent as trailers."""
+    change = plan.change
+    names = ", ".join(f"{image.repository.name} {image.tag or image.digest.short}" for image in change.images)
+    subject = f"{change.action.capitalize()} {change.scope} to {change.environment}: {names}"
+    moved = [f"{pin.path}:{pin.line} {pin.after.repository.name} {_was(pin)} -> {_now(pin)}" for pin in plan.pins]
+    return "\n".join([_cut(subject), "", *moved, "", *trailers(change), ""])
+
+
+def _was(pin: PlannedPin) -> str:
+    if pin.before.tag:
+        return pin.before.tag
+    return pin.before.digest.short if pin.before.digest else "untagged"
+
+
+def _now(pin: PlannedPin) -> str:
+    return f"{pin.after.tag}@{pin.after.digest.short}" if pin.after.tag else pin.after.digest.short
+
+
+def _cut(subject: str) -> str:
+    return subject if len(subject) <= 72 else subject[:71] + "…"
