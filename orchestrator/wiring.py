@@ -108,19 +108,15 @@ def _ports(settings: Settings, application: LoadedApplication, identity: Identit
     return Ports(engine, engine, registry, repository, forge, clock, reporter)
 
 
-def _forge(setting: str, url: RemoteURL, directory: Path, identity: Identity) -> Forge:
-    """The forge that the configuration names, or the one that the repository's URL tells."""
+def _forge(setting: str, url: RemoteURL, directory: Path, identity: Identity) -> Forge | None:
+    """The forge that the configuration names, or the one that the repository's URL tells; None when neither does."""
     from orchestrator.forges.local import LocalForge
 
     if setting != "auto":
         return LocalForge(remote_url(setting, directory).local_path, actor=identity.name)
     if url.scheme == "file":
         return LocalForge(url.local_path, actor=identity.name)
-    raise ConfigurationError(
-        f"pull requests on {url.host} are not there yet",
-        where="gitops.repository",
-        hint="this version opens them on the embedded local forge: set gitops.forge to the path of one",
-    )
+    return None  # an environment that is committed to needs none; preflight says so where one is needed
 
 
 def _identity(environment: Mapping[str, str]) -> Identity:

@@ -6,11 +6,12 @@ from orchestrator.ci.redact import redactor
 from orchestrator.core.change import Change, ChangePlan
 from orchestrator.core.release import Release
 from orchestrator.engine.events import stage
-from orchestrator.gitops.handoff import BLOCK_BEGIN, BLOCK_END, Desk, PullRequestText, hand_off
+from orchestrator.gitops.desk import BLOCK_BEGIN, BLOCK_END, Desk, PullRequestText
+from orchestrator.gitops.handoff import hand_off
 from orchestrator.gitops.outcome import Outcome
 from orchestrator.reports import pull_request
 from pipelines.ports import Ports
-from pipelines.preflight import Cleared
+from pipelines.preflight import Cleared, policy_at
 
 
 def desk_for(ports: Ports, cleared: Cleared, made: Release, identity: str, *, reopen: bool = False) -> Desk:
@@ -20,16 +21,33 @@ def desk_for(ports: Ports, cleared: Cleared, made: Release, identity: str, *, re
         # The change may be another release's, found on the branch: of that one only the commit is known.
         known = made if plan.change.release == made.id else None
         stamp = f"<!-- hybrid-ci:release {plan.change.release} -->"
-        block = redactor(pull_request.block(plan, known, cleared.waivers))  # a subject can hold anything
+        block = redactor(
+            pull_request.block(plan, known, cleared.waivers if known else ())
+        )  # a subject can hold anything
         whole = "\n".join([BLOCK_BEGIN, stamp, "", block, "", BLOCK_END])
         return PullRequestText(redactor(pull_request.title(plan)), whole, stamp)
 
-    return Desk(ports.repository, ports.forge, cleared.policy, ports.clock, describe, identity, reopen)
+    return Desk(
+        ports.repository,
+        ports.forge,
+        cleared.policy,
+        ports.clock,
+        describe,
+        identity,
+        reopen,
+        policy_at=lambda commit: policy_at(ports.repository, commit, cleared.policy.base),
+    )
 
 
-def hand_off_stage(ports: Ports, desk: Desk, change: Change) -> Outcome:
+def plan_now(ports: Ports, desk: Desk, cleared: Cleared, change: Change) -> ChangePlan:
+    """What the change would write where the environment is now; nothing is written."""
+    own = cleared.environment.branch
+    return desk.plan(cleared.environment, change, desk.required_tip(own) if own else cleared.base_tip)
+
+
+def hand_off_stage(ports: Ports, desk: Desk, cleared: Cleared, change: Change) -> Outcome:
     """Hand off, reported as a stage."""
     with stage(ports.reporter, f"hand off to {change.environment}", ports.clock.monotonic) as ending:
-        outcome = hand_off(desk, change)
+        outcome = hand_off(desk, change, seen=cleared.seen)
         ending.text = outcome.state
     return outcome

@@ -10,37 +10,49 @@ from orchestrator.ci.environment import CIEnvironment
 from orchestrator.ci.guard import Signal, enforce
 from orchestrator.config.loader import load_policy, missing_policy
 from orchestrator.core.change import branch_for
-from orchestrator.core.environment import POLICY_PATH, Environment, Policy, Waiver
+from orchestrator.core.environment import POLICY_PATH, Environment, Policy, Strategy, Waiver
 from orchestrator.core.errors import Refused
 from orchestrator.core.image import Repository
-from orchestrator.core.names import BranchName, RepoPath
+from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.core.release import SourceCommit
 from orchestrator.engine.events import Reporter
 from orchestrator.engine.parallel import side_by_side
 from orchestrator.gitops.base import GitOpsRepository
-from orchestrator.gitops.handoff import missing_branch
+from orchestrator.gitops.desk import Seen, missing_branch
+from orchestrator.gitops.handoff import required_forge
 from pipelines.ports import Ports, Surroundings
 
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """What preflight found out: the rules, the target, and the guard's waivers that were needed."""
+    """What preflight found out: the rules, the target, the waivers that were needed, and where the branches are."""
 
     policy: Policy
     environment: Environment
     waivers: tuple[Waiver, ...]
+    seen: Seen
+    base_tip: CommitId
 
 
-def read_policy(repository: GitOpsRepository, base: BranchName) -> Policy:
-    """The policy of the base branch. Raises ConfigurationError when there is none, or a broken one."""
-    tip = repository.tips([base.ref]).get(base.ref)
-    if tip is None:
-        raise missing_branch(repository, base)
+def policy_at(repository: GitOpsRepository, commit: CommitId, base: BranchName) -> Policy:
+    """The policy in a commit of the base branch. Raises ConfigurationError when there is none, or a broken one."""
     origin = f"{repository.url} ({base}): {POLICY_PATH}"
-    content = repository.files(tip, [POLICY_PATH]).get(RepoPath(POLICY_PATH))
+    content = repository.files(commit, [POLICY_PATH]).get(RepoPath(POLICY_PATH))
     if content is None:
         raise missing_policy(origin)
     return load_policy(content, origin, base)
+
+
+def check_base(repository: GitOpsRepository, base: BranchName) -> None:
+    """The policy counts on the default branch only: an application can't choose another. Raises Refused."""
+    default = repository.default_branch()
+    if default != base:
+        told = f"it is {default.value!r}" if default else "the server does not tell it"
+        raise Refused(
+            f"gitops.base is {base.value!r}, but rules are read from the repository's default branch alone, and {told}",
+            where=repository.url,
+            hint="set gitops.base to the default branch, which its owners protect",
+        )
 
 
 def clear(
@@ -59,19 +71,23 @@ def clear(
     """
     refuse_pull_request_events(surroundings.ci)
     config = surroundings.application.config
-    policy = read_policy(ports.repository, BranchName(config.gitops.base))
+    base, head = BranchName(config.gitops.base), branch_for(environment_name, config.application)
+    seen = Seen(ports.repository.tips([base.ref, head.ref]), ports.clock.monotonic())
+    if base.ref not in seen.tips:
+        raise missing_branch(ports.repository, base)
+    check_base(ports.repository, base)
+    policy = policy_at(ports.repository, seen.tips[base.ref], base)
     environment = policy.environment(environment_name)
     policy.authorise(config.application, environment, images)
     waivers = guard(surroundings.signals, policy, surroundings.ci, ports.reporter)
-    target = environment.branch or branch_for(environment_name, config.application)
-    asks: list[Callable[[], object]] = [partial(ports.repository.check_push, target.ref)]
+    asks: list[Callable[[], object]] = [partial(ports.repository.check_push, (environment.branch or head).ref)]
     asks += [partial(ports.registry.check_login, image, push=builds and writes) for image in dict.fromkeys(images)]
     if builds:
         asks.append(ports.engine.check)
-    if ports.forge is not None:
-        asks.append(ports.forge.check_access)
+    if environment.strategy is Strategy.PULL_REQUEST:
+        asks.append(required_forge(ports.forge, environment, ports.repository.url).check_access)
     side_by_side(asks)
-    return Cleared(policy, environment, waivers)
+    return Cleared(policy, environment, waivers, seen, seen.tips[base.ref])
 
 
 def guard(signals: Sequence[Signal], policy: Policy, ci: CIEnvironment, reporter: Reporter) -> tuple[Waiver, ...]:
@@ -104,3 +120,14 @@ def refuse_dirty(source: SourceCommit, *, allowed: bool, reporter: Reporter) -> 
             hint="commit or stash them; or use --allow-dirty, which is written into the record",
         )
     reporter.warn("the work tree has uncommitted changes; the record says so")
+
+
+def tell_unknown_order(source: SourceCommit, reporter: Reporter) -> None:
+    """Without a position on its branch a late, older release can't be told from a newer one."""
+    if source.first_parent_count is None:
+        reporter.warn(
+            "the checkout is shallow, so releases can't be ordered and a late job could move the environment back; "
+            "fetch the whole history (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)"
+        )
+    elif source.branch is None:
+        reporter.warn("the branch of this commit is not known, so releases can't be ordered; check out a branch")

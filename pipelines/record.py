@@ -12,6 +12,7 @@ from pipelines.release import ReleaseResult
 def record_of(result: ReleaseResult, now: datetime) -> ReleaseRecord:
     """The record; ``state`` is ``planned`` for a dry run."""
     outcome = result.outcome
+    branch, commit = _place(outcome)
     return ReleaseRecord(
         release=result.release.id,
         application=result.release.application,
@@ -20,18 +21,27 @@ def record_of(result: ReleaseResult, now: datetime) -> ReleaseRecord:
         changed=isinstance(outcome, Opened | Updated | Committed),
         created=now,
         source=source_record(result.release),
-        images=image_records(result.release),
+        images=image_records(result.release, result.unknown_digests),
+        branch=branch,
+        commit=commit,
         pull_request=_pull_request(outcome),
     )
 
 
 def _pull_request(outcome: Outcome | None) -> PullRequestRecord | None:
+    found = getattr(outcome, "pull_request", None)
+    return PullRequestRecord(number=found.number, url=found.url) if found is not None else None
+
+
+def _place(outcome: Outcome | None) -> tuple[str | None, str | None]:
+    """The branch and the commit that hold the change now."""
     match outcome:
         case Opened() | Updated():
-            found, commit = outcome.pull_request, str(outcome.commit)
+            return str(outcome.pull_request.head), str(outcome.commit)
+        case Committed():
+            return str(outcome.branch), str(outcome.commit)
         case Unchanged() | Superseded() if outcome.pull_request is not None:
-            found = outcome.pull_request
-            commit = str(found.head_commit or "")
+            head = outcome.pull_request.head_commit
+            return str(outcome.pull_request.head), str(head) if head else None
         case _:
-            return None
-    return PullRequestRecord(number=found.number, url=found.url, branch=str(found.head), commit=commit)
+            return None, None

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.config.checks import dockerfile_of
-from orchestrator.config.loader import LoadedApplication
-from orchestrator.config.models import ImageConfig, TestConfig
+from orchestrator.config.models import TestConfig
 from orchestrator.core.change import Action, Change, ChangePlan
-from orchestrator.core.errors import ConfigurationError, WorkFailed
-from orchestrator.core.image import Digest, Platform, Repository, TaggedImage
+from orchestrator.core.errors import WorkFailed
+from orchestrator.core.image import Platform, Repository
 from orchestrator.core.release import CaseCounts, Release, ReleasedImage, SourceCommit, TestResult
-from orchestrator.core.tags import render_tag
 from orchestrator.engine.events import stage
-from orchestrator.gitops.handoff import plan_at_tip
 from orchestrator.gitops.outcome import Outcome
 from orchestrator.images.base import BuildSpec, BuiltImage
 from orchestrator.images.publish import publish
 from orchestrator.images.testing import CommandTest, HttpTest, ImageTest, run_test
-from pipelines.handing_off import desk_for, hand_off_stage
+from pipelines.finished import built_from, released_before
+from pipelines.handing_off import desk_for, hand_off_stage, plan_now
 from pipelines.ports import Job, Ports
-from pipelines.preflight import Cleared, clear, refuse_dirty
-
-# Stands for a digest that only the registry can give, in a plan made before the push.
-UNKNOWN_DIGEST = Digest("sha256:" + "0" * 64)
+from pipelines.preflight import Cleared, clear, refuse_dirty, tell_unknown_order
+from pipelines.targets import Target, check_files, targets_of, unbuilt
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +33,7 @@ class ReleaseOptions:
     dry_run: bool = False
     allow_dirty: bool = False
     reopen: bool = False
+    no_skip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,124 +47,64 @@ class ReleaseResult:
     unknown_digests: tuple[Repository, ...] = field(default=())
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """One image on its way: its configuration, and the tag that it will carry."""
-
-    name: str
-    config: ImageConfig
-    image: TaggedImage
-
-
 def release(ports: Ports, job: Job, options: ReleaseOptions) -> ReleaseResult:
     """Release the application's images to its environment.
 
     Raises the error of the stage that failed; nothing is pushed unless every test passed, and nothing is handed
     off unless the registry's bytes were proven to be the tested ones.
     """
-    targets = _targets(job, options.only)
+    targets = targets_of(job, options.only)
     environment = options.environment or job.application.config.gitops.environment
     with stage(ports.reporter, "preflight", ports.clock.monotonic):
         cleared = _preflight(ports, job, targets, environment, options)
     if options.dry_run:
         return _dry_run(ports, job, targets, cleared)
 
-    built = [_build(ports, job, target) for target in targets]
-    tests = [result for target, image in zip(targets, built, strict=True) for result in _test(ports, target, image)]
-    pushed = [_push(ports, job, target, image) for target, image in zip(targets, built, strict=True)]
-    made = Release(job.application.config.application, tuple(pushed), job.source, tuple(tests))
+    made = None if options.no_skip else released_before(ports, job, targets, cleared)
+    if made is None:
+        made = _make(ports, job, targets)
     desk = desk_for(ports, cleared, made, job.identity, reopen=options.reopen)
-    outcome = hand_off_stage(ports, desk, Change.of(Action.RELEASE, environment, made))
+    outcome = hand_off_stage(ports, desk, cleared, Change.of(Action.RELEASE, environment, made))
     return ReleaseResult(made, environment, outcome)
 
 
-# --- preflight ---------------------------------------------------------------------------------------------------
+def _make(ports: Ports, job: Job, targets: Sequence[Target]) -> Release:
+    """Build every image, test every image, then push and prove each: nothing is pushed before all tests passed."""
+    built = [_build(ports, job, target) for target in targets]
+    tests = [result for target, image in zip(targets, built, strict=True) for result in _test(ports, target, image)]
+    pushed = [_push(ports, job, target, image) for target, image in zip(targets, built, strict=True)]
+    return Release(job.application.config.application, tuple(pushed), job.source, tuple(tests))
 
 
-def _targets(job: Job, only: Sequence[str]) -> tuple[_Target, ...]:
-    """The images to release, each with its tag. Raises ConfigurationError for a name that is not configured."""
-    config = job.application.config
-    for name in only:
-        if name not in config.images:
-            raise ConfigurationError(
-                f"there is no image {name!r}",
-                where=f"{job.application.file}: images",
-                hint=f"configured images: {', '.join(config.images)}",
-            )
-    return tuple(
-        _Target(name, image, TaggedImage(Repository.parse(image.repository), _tag(job, image)))
-        for name, image in config.images.items()
-        if not only or name in only
-    )
-
-
-def _tag(job: Job, image: ImageConfig) -> str:
-    tag = render_tag(image.tag or job.application.config.tag, job.source)
-    return f"{tag[:121]}-dirty" if job.source.dirty else tag
-
-
-def _preflight(
-    ports: Ports, job: Job, targets: Sequence[_Target], environment: str, options: ReleaseOptions
-) -> Cleared:
+def _preflight(ports: Ports, job: Job, targets: Sequence[Target], environment: str, options: ReleaseOptions) -> Cleared:
     refuse_dirty(job.source, allowed=options.allow_dirty or options.dry_run, reporter=ports.reporter)
-    _check_files(job.application, targets)
-    cleared = clear(
-        ports,
-        job,
-        environment,
-        [target.image.repository for target in targets],
-        builds=True,
-        writes=not options.dry_run,
-    )
+    tell_unknown_order(job.source, ports.reporter)
+    check_files(job.application, targets)
+    repositories = [target.image.repository for target in targets]
+    cleared = clear(ports, job, environment, repositories, builds=True, writes=not options.dry_run)
     # Planning with unknown digests finds an image that no manifest holds before an hour of building does.
-    placeholder = _placeholder(job, targets, {})
-    _plan(ports, job, cleared, placeholder)
+    _plan(ports, job, cleared, unbuilt(job, targets, {}))
     return cleared
 
 
-def _check_files(application: LoadedApplication, targets: Iterable[_Target]) -> None:
-    for target in targets:
-        context = application.directory / target.config.context
-        dockerfile = dockerfile_of(target.config, application.directory)
-        key = f"{application.file}: images.{target.name}"
-        if not context.is_dir():
-            raise ConfigurationError(
-                f"there is no folder {context}", where=f"{key}.context", hint="correct the build context"
-            )
-        if not dockerfile.is_file():
-            raise ConfigurationError(
-                f"there is no file {dockerfile}", where=f"{key}.dockerfile", hint="correct the path of the Dockerfile"
-            )
-
-
-def _placeholder(job: Job, targets: Sequence[_Target], known: dict[Repository, Digest]) -> Release:
-    """The release as it would be, with the digests that are known so far."""
-    images = tuple(
-        ReleasedImage(target.name, target.image.pinned(known.get(target.image.repository, UNKNOWN_DIGEST)), "manifest")
-        for target in targets
-    )
-    return Release(job.application.config.application, images, job.source)
-
-
-def _dry_run(ports: Ports, job: Job, targets: Sequence[_Target], cleared: Cleared) -> ReleaseResult:
-    """The plan. A digest is known when the registry holds this very tag already."""
-    resolved = {target.image.repository: ports.registry.resolve(target.image) for target in targets}
-    known = {repository: digest for repository, digest in resolved.items() if digest is not None}
-    planned = _placeholder(job, targets, known)
-    unknown = tuple(repository for repository in resolved if repository not in known)
+def _dry_run(ports: Ports, job: Job, targets: Sequence[Target], cleared: Cleared) -> ReleaseResult:
+    """The plan. A digest is known when the registry holds this very tag, built from this very commit."""
+    known = built_from(ports.registry, job.source, [target.image for target in targets])
+    planned = unbuilt(job, targets, known)
+    unknown = tuple(target.image.repository for target in targets if target.image.repository not in known)
     plan = _plan(ports, job, cleared, planned)
     return ReleaseResult(planned, cleared.environment.name, None, plan, unknown)
 
 
 def _plan(ports: Ports, job: Job, cleared: Cleared, planned: Release) -> ChangePlan:
     desk = desk_for(ports, cleared, planned, job.identity)
-    return plan_at_tip(desk, Change.of(Action.RELEASE, cleared.environment.name, planned))
+    return plan_now(ports, desk, cleared, Change.of(Action.RELEASE, cleared.environment.name, planned))
 
 
 # --- build, test, push -------------------------------------------------------------------------------------------
 
 
-def _build(ports: Ports, job: Job, target: _Target) -> BuiltImage:
+def _build(ports: Ports, job: Job, target: Target) -> BuiltImage:
     config, directory = target.config, job.application.directory
     spec = BuildSpec(
         name=target.name,
@@ -175,7 +112,7 @@ def _build(ports: Ports, job: Job, target: _Target) -> BuiltImage:
         dockerfile=Path(dockerfile_of(config, directory)).resolve(),
         arguments=config.args,
         target=config.target,
-        labels=_labels(job.source, target) | config.labels,
+        labels=config.labels | _labels(job.source, target),
         platform=Platform.parse(config.platform) if config.platform else None,
     )
     with stage(ports.reporter, f"build {target.name}", ports.clock.monotonic) as ending:
@@ -184,7 +121,7 @@ def _build(ports: Ports, job: Job, target: _Target) -> BuiltImage:
     return image
 
 
-def _labels(source: SourceCommit, target: _Target) -> dict[str, str]:
+def _labels(source: SourceCommit, target: Target) -> dict[str, str]:
     """The annotations that the OCI image specification names (annotations.md). ``created`` is the commit's date,
 
     so that the same commit builds the same configuration again.
@@ -198,7 +135,7 @@ def _labels(source: SourceCommit, target: _Target) -> dict[str, str]:
     return labels | ({"org.opencontainers.image.source": source.remote} if source.remote else {})
 
 
-def _test(ports: Ports, target: _Target, image: BuiltImage) -> list[TestResult]:
+def _test(ports: Ports, target: Target, image: BuiltImage) -> list[TestResult]:
     """Run the image's tests. Raises WorkFailed when one fails; the rest still run, so that one look tells all."""
     if not target.config.tests:
         ports.reporter.warn(f"the image {target.name} has no tests")
@@ -249,7 +186,7 @@ def _test_spec(config: TestConfig) -> ImageTest:
     )
 
 
-def _push(ports: Ports, job: Job, target: _Target, image: BuiltImage) -> ReleasedImage:
+def _push(ports: Ports, job: Job, target: Target, image: BuiltImage) -> ReleasedImage:
     """Push, read back from the registry, prove. Raises when a link of the chain breaks."""
     revision = {"org.opencontainers.image.revision": str(job.source.id)}
     with stage(ports.reporter, f"push {target.name}", ports.clock.monotonic) as ending:

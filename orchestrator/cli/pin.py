@@ -31,12 +31,13 @@ def pin(
     Each reference is resolved in its registry, its platforms are checked, and the digest is pinned by the same pull
     request that a release would open.
     """
-    from orchestrator.cli.results import print_result
+    from orchestrator.cli.results import check_record_file, print_result
     from orchestrator.wiring import open_ports
     from pipelines.pin import PinOptions
     from pipelines.pin import pin as run_pin
 
     settings: Settings = context.obj
+    check_record_file(record)
     with open_ports(settings) as (ports, surroundings):
         result = run_pin(ports, surroundings, images, PinOptions(environment, dry_run, reopen))
         print_result(result, ports.clock.now(), output, record)

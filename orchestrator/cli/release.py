@@ -26,6 +26,7 @@ def release(
     reopen: Annotated[
         bool, typer.Option("--reopen", help="Propose again what a person closed without a merge.")
     ] = False,
+    no_skip: Annotated[bool, typer.Option("--no-skip", help="Build and test again what is released already.")] = False,
     output: Annotated[OutputFormat, typer.Option(help="The result as table, json or markdown.")] = OutputFormat.TABLE,
 ) -> None:
     """Build, test, push, prove, and hand off by pull request.
@@ -34,13 +35,14 @@ def release(
     every image, tests it, pushes it, reads it back from the registry by digest, proves that it is what was tested,
     and opens or updates the pull request that pins it. A second run of a finished release changes nothing.
     """
-    from orchestrator.cli.results import print_result
+    from orchestrator.cli.results import check_record_file, print_result
     from orchestrator.wiring import open_job
     from pipelines.release import ReleaseOptions
     from pipelines.release import release as run_release
 
     settings: Settings = context.obj
-    options = ReleaseOptions(environment, tuple(only or ()), dry_run, allow_dirty, reopen)
+    check_record_file(record)
+    options = ReleaseOptions(environment, tuple(only or ()), dry_run, allow_dirty, reopen, no_skip)
     with open_job(settings) as (ports, job):
         result = run_release(ports, job, options)
         print_result(result, ports.clock.now(), output, record)

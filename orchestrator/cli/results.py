@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 
 from orchestrator.ci.redact import redactor
 from orchestrator.cli.app import OutputFormat
+from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import Repository
 from orchestrator.core.release import ReleasedImage
 from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, Unchanged, Updated
@@ -24,10 +26,27 @@ _UNKNOWN = "(known after the push)"
 
 
 def print_result(result: ReleaseResult, now: datetime, output: OutputFormat, record_file: Path | None) -> None:
-    """Write the record if asked for, then the result to stdout."""
+    """Print the result to stdout, then write the record if asked for: where to look must never be lost."""
     record = record_of(result, now)
+    _print(result, record, output)
     if record_file is not None:
         record.write(record_file, redactor)
+
+
+def check_record_file(file: Path | None) -> None:
+    """Before the work: the record can be written there. Raises ConfigurationError."""
+    if file is None:
+        return
+    folder = next(parent for parent in file.absolute().parents if parent.exists())
+    if not os.access(file if file.exists() else folder, os.W_OK) or file.is_dir():
+        raise ConfigurationError(
+            "the record can't be written there",
+            where=f"--record {file}",
+            hint="name a file in a folder that we may write",
+        )
+
+
+def _print(result: ReleaseResult, record: ReleaseRecord, output: OutputFormat) -> None:
     if output is OutputFormat.JSON:
         typer.echo(record.to_json(), nl=False)
     elif output is OutputFormat.MARKDOWN:
@@ -46,7 +65,7 @@ def _text(result: ReleaseResult, record: ReleaseRecord) -> str:
         diff = readable(_hide_unknown(unified(result.plan.edits)), terminal=sys.stdout.isatty())
         lines += ["", diff or "no file would change"]
     if record.pull_request is not None:
-        lines += ["", f"  pull request  {record.pull_request.url}", f"  branch        {record.pull_request.branch}"]
+        lines += ["", f"  pull request  {record.pull_request.url}", f"  branch        {record.branch}"]
     return "\n".join(lines).rstrip("\n")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator import __version__
 from orchestrator.core.errors import ConfigurationError
+from orchestrator.core.image import Repository
 from orchestrator.core.release import Release
 
 SCHEMA: Final = "hybrid-ci.release/v1"
@@ -70,10 +71,8 @@ class ImageRecord(_Part):
 class PullRequestRecord(_Part):
     """Where to look."""
 
-    number: int | None
+    number: int
     url: str
-    branch: str
-    commit: str
 
 
 class ReleaseRecord(_Part):
@@ -84,11 +83,13 @@ class ReleaseRecord(_Part):
     release: str = Field(description="Id: the same source and digests give the same id.")
     application: str
     environment: str
-    state: str = Field(description="opened, updated, unchanged, superseded or planned.")
+    state: str = Field(description="opened, updated, committed, unchanged, superseded or planned.")
     changed: bool = Field(description="Something was written to the GitOps repository.")
     created: datetime
     source: SourceRecord | None
     images: list[ImageRecord]
+    branch: str | None = Field(description="Branch of the GitOps repository that holds the change.")
+    commit: str | None = Field(description="Commit there.")
     pull_request: PullRequestRecord | None
 
     def to_json(self) -> str:
@@ -127,8 +128,8 @@ def source_record(release: Release) -> SourceRecord | None:
     )
 
 
-def image_records(release: Release) -> list[ImageRecord]:
-    """The images of a release with their tests."""
+def image_records(release: Release, unknown: Collection[Repository] = ()) -> list[ImageRecord]:
+    """The images of a release with their tests; those of the ``unknown`` repositories have no digest yet."""
     return [
         ImageRecord(
             name=image.name,
