@@ -10,6 +10,7 @@ _COMPLETION = "_HYBRID_CI_COMPLETE"  # set by the shell when it asks for complet
 
 def main() -> None:
     """Entry point of the ``hybrid-ci`` script; always ends in SystemExit."""
+    _open_standard_streams()
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
         from orchestrator import __version__
@@ -22,6 +23,19 @@ def main() -> None:
     from orchestrator.cli.app import run
 
     sys.exit(run())
+
+
+def _open_standard_streams() -> None:
+    """A caller may have closed them; then the next file or pipe would take their numbers, and get what is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  (it lives as long as the process)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _say(text: str) -> None:

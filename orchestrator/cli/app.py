@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import itertools
 import os
 import sys
 from dataclasses import dataclass
@@ -123,13 +124,19 @@ def run() -> int:
     command = typer.main.get_command(app)
     if "_HYBRID_CI_COMPLETE" in os.environ:  # the shell asks what could come next
         command.main(prog_name="hybrid-ci")
-    return guarded(lambda: _invoke(command), verbose=_wants_detail())
+    return guarded(lambda: _invoke(command), verbose=_wants_detail(), as_json=_wants_json())
 
 
 def _invoke(command: Any) -> object:
     """Without the command's own ``main``, which ends the process in ways of its own (signals, closed pipes)."""
     with command.make_context("hybrid-ci", sys.argv[1:]) as context:
         return command.invoke(context)
+
+
+def _wants_json() -> bool:
+    """Errors are told like everything else on stderr; they can come before the options are parsed."""
+    words = sys.argv[1:]
+    return "--log-format=json" in words or ("--log-format", "json") in itertools.pairwise(words)
 
 
 def _wants_detail() -> bool:

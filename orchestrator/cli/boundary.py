@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 
 import typer
@@ -15,7 +18,7 @@ from typer.exceptions import TyperException
 
 from orchestrator.ci.redact import install as install_redaction
 from orchestrator.cli.streams import drop_broken_output, write_exactly
-from orchestrator.core.errors import ExitCode, HybridCIError, Interrupted, Terminated, WorkFailed
+from orchestrator.core.errors import ConfigurationError, ExitCode, HybridCIError, Interrupted, Terminated, WorkFailed
 from orchestrator.core.text import printable
 
 _ADVICE = {
@@ -39,36 +42,54 @@ class _SigTerm(KeyboardInterrupt):
     """SIGTERM, raised where the main thread is. Like Ctrl-C it is no Exception, so that no handler takes it."""
 
 
-def guarded(work: Callable[[], object], *, verbose: bool) -> int:
-    """Run a command. Whatever it raises is printed on stderr, redacted; the exit code is returned."""
+def guarded(work: Callable[[], object], *, verbose: bool, as_json: bool = False) -> int:
+    """Run a command. Whatever it raises is printed on stderr, redacted; the exit code is returned.
+
+    ``as_json`` makes an error one JSON line, as the rest of the log is then.
+    """
     write_exactly()
     install_redaction()
     _Termination.received = False
     signal.signal(signal.SIGTERM, _on_terminate)
     try:
-        code = _run(work, verbose)
+        return _run(work, _Voice(verbose, as_json))
     finally:
         drop_broken_output()
-    return code
 
 
-def _run(work: Callable[[], object], verbose: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class _Voice:
+    """How errors are told."""
+
+    verbose: bool
+    as_json: bool
+
+    def fail(self, error: HybridCIError) -> int:
+        """Tell the error on stderr; its exit code."""
+        text = _json_line(error) if self.as_json else describe(error)
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError):  # the code still tells when nobody reads the text
+                print(text, file=sys.stderr, flush=True)
+        return error.exit_code
+
+
+def _run(work: Callable[[], object], voice: _Voice) -> int:
     try:
         result = work()
     except HybridCIError as error:
-        return _fail(describe(error), error.exit_code)
+        return voice.fail(error)
     except TyperException as error:
-        return _fail(_usage(error), ExitCode.CONFIGURATION)
+        return voice.fail(_usage(error))
     except typer.Exit as ending:
         return ending.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted()
+        return voice.fail(_interruption())
     except OSError as error:
         if isinstance(error, BrokenPipeError) and drop_broken_output():
             return ExitCode.OK  # the reader of our results went away (``| head``), which is no failure
-        return _fail(_machine(error, verbose), ExitCode.WORK_FAILED)
+        return voice.fail(_machine(error, voice.verbose))
     except Exception as error:  # the last line of defence: a bug of ours, told without locals
-        return _fail(_bug(error, verbose), ExitCode.WORK_FAILED)
+        return voice.fail(_bug(error, voice.verbose))
     return result if isinstance(result, int) else ExitCode.OK
 
 
@@ -83,45 +104,50 @@ def describe(error: HybridCIError) -> str:
     return "\n".join(printable(line) for line in lines)
 
 
-def _interrupted() -> int:
+def _json_line(error: HybridCIError) -> str:
+    """The same as one JSON object, like the other lines of the log."""
+    return json.dumps(
+        {
+            "event": "error",
+            "time": round(time.time(), 3),
+            "message": printable(error.message),
+            "where": printable(error.where) if error.where else None,
+            "details": [printable(line) for line in error.details],
+            "fix": printable(error.hint) if error.hint else None,
+            "exit_code": int(error.exit_code),
+        },
+        ensure_ascii=False,
+    )
+
+
+def _interruption() -> HybridCIError:
     from orchestrator.engine.process import terminate_all
 
     terminate_all()  # those that a thread of ours still waits for
-    ending = Terminated("terminated") if _Termination.received else Interrupted("interrupted")
-    return _fail(describe(ending), ending.exit_code)
+    return Terminated("terminated") if _Termination.received else Interrupted("interrupted")
 
 
-def _usage(error: TyperException) -> str:
+def _usage(error: TyperException) -> HybridCIError:
     """A mistake on the command line."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "hybrid-ci"
-    return f"error: {printable(error.format_message())}\n  fix:   {command} --help shows what it takes"
+    return ConfigurationError(error.format_message(), hint=f"{command} --help shows what it takes")
 
 
-def _fail(text: str, code: ExitCode) -> int:
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError):  # the code still tells when nobody reads the text
-            print(text, file=sys.stderr, flush=True)
-    return code
-
-
-def _machine(error: OSError, verbose: bool) -> str:
+def _machine(error: OSError, verbose: bool) -> HybridCIError:
     """The machine did not do what we asked of it: a full disk, a missing right."""
     what = f"the machine refused: {error.strerror or type(error).__name__}"
     hint = _ADVICE.get(error.errno or 0, "run it again with --verbose to see where it happened")
     where = str(error.filename) if error.filename is not None else None
-    details = _traceback(error) if verbose else []
-    return describe(WorkFailed(what, where=where, hint=hint, details=details))
+    return WorkFailed(what, where=where, hint=hint, details=_traceback(error) if verbose else [])
 
 
-def _bug(error: Exception, verbose: bool) -> str:
-    lines = [f"error: unexpected {type(error).__name__}: {printable(str(error))}"]
+def _bug(error: Exception, verbose: bool) -> HybridCIError:
+    what = f"unexpected {type(error).__name__}: {error}"
     if verbose:
-        lines += map(printable, _traceback(error))
-        lines.append("  fix:   this is a bug in hybrid-ci; please report it with the lines above")
-    else:
-        lines.append("  fix:   this is a bug in hybrid-ci; run again with --verbose and report what it prints")
-    return "\n".join(lines)
+        hint = "this is a bug in hybrid-ci; please report it with the lines above"
+        return WorkFailed(what, details=_traceback(error), hint=hint)
+    return WorkFailed(what, hint="this is a bug in hybrid-ci; run again with --verbose and report what it prints")
 
 
 def _traceback(error: BaseException) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -121,9 +122,19 @@ class Containers:
         return swept
 
     def _create(self, image: BuiltImage, spec: RunSpec, network: str | None) -> str:
+        name = f"hybrid-ci-{uuid.uuid4().hex}"
+        try:
+            return self._create_named(name, image, spec, network)
+        except KeyboardInterrupt:  # the engine may have made it all the same, and nobody knows its id
+            with _gone_is_fine():
+                self._client.remove_container(name, force=True, v=True)
+            raise
+
+    def _create_named(self, name: str, image: BuiltImage, spec: RunSpec, network: str | None) -> str:
         command = list(spec.command) if spec.command is not None else None
         created = self._client.create_container(
             image.engine_id.value,
+            name=name,
             # The test's own command stands instead of the image's ENTRYPOINT and CMD, not behind them.
             entrypoint=command[:1] if command else None,
             command=command[1:] if command else None,

@@ -151,6 +151,10 @@ def _push(
 
 def _tell_moved_tag(registry: Registry, target: TaggedImage, pushed: Digest, reporter: Reporter) -> None:
     """Ours is pinned by its digest whatever the tag does; but somebody else pushes to it, and that is worth a word."""
-    now = registry.resolve(target)
+    try:
+        now = registry.resolve(target)
+    except RemoteError as error:  # the push is proven; a failed courtesy must not undo that
+        reporter.log(f"push {target.repository.name}", f"where the tag points now could not be read: {error.message}")
+        return
     if now is not None and now != pushed:
         reporter.warn(f"the tag {target} points to {now.short} already, not to what was just pushed ({pushed.short})")

@@ -29,7 +29,7 @@ def make_reporter(
     """The reporter for this run. ``auto`` is live on a terminal and plain lines elsewhere, and in CI."""
     out = stream or sys.stderr
     if log_format == "json":
-        return JsonReporter(out)
+        return JsonReporter(out, quiet=quiet)
     able = out.isatty() and environment.get("TERM") != "dumb"
     live = log_format == "auto" and able and not detect(environment).is_ci
     colour = live and not environment.get("NO_COLOR")
@@ -135,8 +135,9 @@ def _terminal_width() -> int:
 class JsonReporter:
     """One JSON object a line: ``{"event": …, "time": seconds since the epoch, …}``."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, *, quiet: bool = False) -> None:
         self._out = _Output(out)
+        self._quiet = quiet
 
     def stage_started(self, stage: str) -> None:
         """``stage-started``."""
@@ -163,6 +164,8 @@ class JsonReporter:
         self._write("warning", text=printable(text))
 
     def _write(self, event: str, **fields: object) -> None:
+        if self._quiet and event != "warning" and not str(fields.get("outcome", "")).startswith("failed"):
+            return
         line = json.dumps({"event": event, "time": round(time.time(), 3), **fields}, ensure_ascii=False)
         with self._out.lock:
             self._out.write(line + "\n")

@@ -22,9 +22,7 @@ from tests.golden import assert_golden
 from tests.unit.reports import samples
 
 CREATED = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
-PULL_REQUEST = PullRequestRecord(
-    number=7, url="https://github.com/acme/gitops/pull/7", branch="hybrid-ci/prod_2feu-1/shop", commit="d" * 40
-)
+PULL_REQUEST = PullRequestRecord(number=7, url="https://github.com/acme/gitops/pull/7")
 
 
 def record(release: Release, pull_request: PullRequestRecord | None = PULL_REQUEST) -> ReleaseRecord:
@@ -36,6 +34,8 @@ def record(release: Release, pull_request: PullRequestRecord | None = PULL_REQUE
         state="opened" if pull_request else "planned",
         changed=pull_request is not None,
         created=CREATED,
+        branch="hybrid-ci/prod_2feu-1/shop" if pull_request else None,
+        commit="d" * 40 if pull_request else None,
         source=source_record(release),
         images=image_records(release),
         pull_request=pull_request,
