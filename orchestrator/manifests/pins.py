@@ -21,6 +21,7 @@ from orchestrator.manifests.options import DEFAULT, ScanOptions, Target
 from orchestrator.manifests.places import place, steps_to
 from orchestrator.manifests.proof import NotProven, prove, prove_bytes
 from orchestrator.manifests.reader import Reference, container_of, places_of, policy_of, read
+from orchestrator.manifests.resting import Resting
 from orchestrator.manifests.scalars import CannotSpell
 from orchestrator.manifests.steps import Step, Write, apply
 from orchestrator.manifests.tree import Broken, Node, Scalar
@@ -43,10 +44,16 @@ __all__ = [
 
 def find_pins(path: RepoPath, content: bytes, options: ScanOptions = DEFAULT) -> Findings:
     """Every pin of a file, and what looks like one and is none. Raises nothing but ConfigurationError for options."""
-    try:
-        scan, references = read(path, content, options)
-    except Broken as error:
-        return Findings((), (_unreadable(path, content, error),))
+    with Resting():
+        try:
+            scan, references = read(path, content, options)
+        except Broken as error:
+            return Findings((), (_unreadable(path, content, error),))
+        return _findings(scan, references, content)
+
+
+def _findings(scan: Scan, references: list[Reference], content: bytes) -> Findings:
+    path = scan.path
     pins = tuple(_pin(scan, reference) for reference in references if reference.doubled is None)
     if scan.document.template is not None:
         return Findings(pins, (_unreadable(path, content, scan.document.template),))
@@ -79,16 +86,17 @@ def set_images(
         raise ConfigurationError("named entries are set to one image at a time")
     if not (options.targets or options.places or options.names) and not may_hold(content, wanted):
         return unchanged
-    try:
-        scan, references = read(path, content, options)
-    except Template:
-        return unchanged
-    except Broken as error:
-        if options.targets or options.places or mentions(content, wanted):
-            raise _broken(path, content, error) from None
-        return unchanged
-    chosen = [r for r in references if _is_chosen(r, wanted, options)]
-    return _edit(scan, content, references, chosen, wanted)
+    with Resting():
+        try:
+            scan, references = read(path, content, options)
+        except Template:
+            return unchanged
+        except Broken as error:
+            if options.targets or options.places or mentions(content, wanted):
+                raise _broken(path, content, error) from None
+            return unchanged
+        chosen = [r for r in references if _is_chosen(r, wanted, options)]
+        return _edit(scan, content, references, chosen, wanted)
 
 
 def _wanted(images: Sequence[ImageReference | PinnedImage]) -> dict[Repository, Wanted]:

@@ -20,6 +20,7 @@ from orchestrator.manifests.tree import (
     Alias,
     Broken,
     End,
+    Explained,
     Mapping,
     Node,
     Scalar,
@@ -27,7 +28,6 @@ from orchestrator.manifests.tree import (
     Start,
     Token,
     events,
-    explained,
 )
 
 _IGNORED = frozenset({yaml.StreamStartEvent, yaml.DocumentEndEvent})
@@ -54,7 +54,7 @@ def prove(before: list[Token], after: str, steps: Iterable[Step], *, json: bool 
         if isinstance(step, Write):
             writes.setdefault(id(step.node), []).append(step)
     expected = _expected(before, steps)
-    with explained():
+    with Explained():
         _compare(expected, _json_tokens(after) if json else events(after), writes)
 
 

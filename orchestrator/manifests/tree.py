@@ -7,7 +7,6 @@ so that an edit through the alias would silently land elsewhere.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -226,7 +225,7 @@ class Parsed(NamedTuple):
 
 def parse(text: str, depth: int, nodes: int) -> Parsed:
     """Read a YAML text. Raises Broken, and TooMuch for nesting beyond ``depth`` or more than ``nodes`` values."""
-    with explained():
+    with Explained():
         return _build(events(text), depth, nodes)
 
 
@@ -237,22 +236,15 @@ def events(text: str) -> Callable[[], Any]:
     return source
 
 
-class explained:
-    """What the parser raises becomes Broken, with the place.
+class Explained:
+    """``with Explained():`` turns what the parser raises into Broken, with the place."""
 
-    The garbage collector rests meanwhile: everything that is made here is kept, and looking through it again and
-    again would take most of the time of a large file.
-    """
-
-    __slots__ = ("enabled",)
+    __slots__ = ()
 
     def __enter__(self) -> None:
-        self.enabled = gc.isenabled()
-        gc.disable()
+        pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self.enabled:
-            gc.enable()
         if isinstance(error, yaml.YAMLError):
             raise _broken(error) from None
 

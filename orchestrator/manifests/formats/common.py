@@ -151,27 +151,41 @@ def skip_nothing(_mapping: Mapping, _key: Scalar) -> bool:
 
 
 def references(scan: Scan, root: Node, skip: Callable[[Mapping, Scalar], bool] = skip_nothing) -> Iterator[Found]:
-    """The references in every mapping below a node, by the names of their keys."""
-    for mapping in walk_mappings(root, skip):
-        groups = _groups(mapping)
-        if groups is not None:
-            yield from _in_groups(scan, mapping, groups)
+    """The references in every mapping below a node, by the names of their keys.
+
+    The same walk as ``walk_mappings``, with the look at the keys in the same pass: most mappings hold none.
+    """
+    stack: list[Node] = [root]
+    while stack:
+        node = stack.pop()
+        if type(node) is Sequence:
+            stack.extend(item for item in reversed(node.items) if type(item) is Mapping or type(item) is Sequence)
+        if type(node) is not Mapping:
+            continue
+        groups: dict[str, dict[str, Node]] = {}
+        children: list[Node] = []
+        for key, value in node.pairs:
+            nested = type(value) is Mapping or type(value) is Sequence
+            if type(key) is not Scalar:
+                if nested:
+                    children.append(value)
+                continue
+            if (role := role_of(key.value)) is not None:
+                groups.setdefault(role[0], {})[role[1]] = value
+            if nested and key.value not in _DESCRIPTIONS and not skip(node, key):
+                children.append(value)
+        if groups:
+            yield from _in_groups(scan, node, groups)
+        stack.extend(reversed(children))
 
 
 def in_mapping(scan: Scan, mapping: Mapping) -> Iterator[Found]:
     """The references that the keys of one mapping hold."""
-    return _in_groups(scan, mapping, _groups(mapping) or {})
-
-
-def _groups(mapping: Mapping) -> dict[str, dict[str, Node]] | None:
-    """The keys that speak of images, put together by what they speak of; None when there are none."""
-    groups: dict[str, dict[str, Node]] | None = None
+    groups: dict[str, dict[str, Node]] = {}
     for key, value in mapping.pairs:
-        if type(key) is Scalar and (found := role_of(key.value)) is not None:
-            if groups is None:
-                groups = {}
-            groups.setdefault(found[0], {})[found[1]] = value
-    return groups
+        if type(key) is Scalar and (role := role_of(key.value)) is not None:
+            groups.setdefault(role[0], {})[role[1]] = value
+    return _in_groups(scan, mapping, groups)
 
 
 def _in_groups(scan: Scan, mapping: Mapping, groups: dict[str, dict[str, Node]]) -> Iterator[Found]:
