@@ -36,7 +36,7 @@ typecheck: .venv/.stamp ## mypy --strict
 	@$(BIN)/mypy -p scripts -m bench.startup
 
 # These print a table for people and, as their last line, one JSON object.
-BENCHES := bench-startup bench-git
+BENCHES := bench-startup bench-pins bench-git bench-writers
 
 .PHONY: corpus
 corpus: .venv/.stamp ## pins of real manifests against the right edit, byte for byte (HYBRID_CI_CORPUS=folder)
@@ -49,9 +49,21 @@ bench: $(BENCHES) ## all benchmarks
 bench-startup: .venv/.stamp ## start-up of the installed command, against python -c pass
 	@$(BIN)/python -m bench.startup
 
+.PHONY: bench-pins
+bench-pins: .venv/.stamp ## edits against other YAML editors, and the search for an image in a tree (FILES=60000)
+	@$(if $(FILES),FILES=$(FILES)) $(BIN)/python -m bench.pins
+
 .PHONY: bench-git
 bench-git: .venv/.stamp ## a handoff on a GitOps monorepo, against clones and git's own floor (N="100 1000 10000")
 	@$(if $(N),N="$(N)") $(BIN)/python -m bench.git
+
+.PHONY: bench-writers
+bench-writers: .venv/.stamp ## many writers on one branch, against pull-rebase loops (WRITERS=200)
+	@$(if $(WRITERS),WRITERS="$(WRITERS)") $(BIN)/python -m bench.writers
+
+.PHONY: bench-pins
+bench-pins: .venv/.stamp ## edits of manifests against ruamel, PyYAML and git grep
+	@$(BIN)/python -m bench.pins
 
 .PHONY: lock
 lock: ## renew requirements-dev.txt (needs uv)
