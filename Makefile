@@ -61,10 +61,6 @@ bench-git: .venv/.stamp ## a handoff on a GitOps monorepo, against clones and gi
 bench-writers: .venv/.stamp ## many writers on one branch, against pull-rebase loops (WRITERS=200)
 	@$(if $(WRITERS),WRITERS="$(WRITERS)") $(BIN)/python -m bench.writers
 
-.PHONY: bench-pins
-bench-pins: .venv/.stamp ## edits of manifests against ruamel, PyYAML and git grep
-	@$(BIN)/python -m bench.pins
-
 .PHONY: lock
 lock: ## renew requirements-dev.txt (needs uv)
 	@printf 'hatchling>=1.25\neditables\n' | uv pip compile --quiet pyproject.toml - --group dev --universal \

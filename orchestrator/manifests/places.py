@@ -7,6 +7,7 @@ their name, odd keys as ``["a.b"]``. Without ``doc[N]`` a place is looked for in
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from orchestrator.core.errors import ConfigurationError
@@ -53,8 +54,12 @@ def both_places(roots: list[Node], node: Node) -> tuple[str, str]:
             named.append(number if name is None else f"[name={name}]")
             counted.append(number)
         child = parent
-    root = f"doc[{next((i for i, candidate in enumerate(roots) if candidate is child), 0)}]"
+    root = f"doc[{bisect_left(roots, child.start, key=_start)}]"
     return root + "".join(reversed(named)), root + "".join(reversed(counted))
+
+
+def _start(root: Node) -> int:
+    return root.start
 
 
 def _key(parent: Mapping, child: Node) -> str:

@@ -67,8 +67,7 @@ def _ways(scan: Scan) -> Iterator[Iterable[Reference]]:
         yield (Reference(found.label or "template", found.form) for found in lines(scan))
         return
     options = scan.options
-    open_roots = [root for root in scan.document.roots if not encrypted(root)]
-    _report(scan, open_roots)
+    open_roots = list(_open_roots(scan))
     yield _references(dispatch(scan, root) for root in open_roots)
     yield _references([marked(scan)])
     if options.arguments:
@@ -82,11 +81,13 @@ def _references(ways: Iterable[Iterator[Found]]) -> Iterator[Reference]:
     return (Reference(found.label or "text", found.form) for found in chain.from_iterable(ways))
 
 
-def _report(scan: Scan, open_roots: list[Node]) -> None:
-    """Whole documents that are not looked into, and templates that happen to parse."""
+def _open_roots(scan: Scan) -> Iterator[Node]:
+    """The documents that may be looked into; the others, and templates that happen to parse, are reported."""
     for root in scan.document.roots:
-        if root not in open_roots:
+        if encrypted(root):
             scan.problem(root, "the document is encrypted by SOPS; an edit would break its signature")
+        else:
+            yield root
     for action in template_actions(scan.document)[:1]:
         scan.problem(action, "a template that is not rendered: what it fills in can't be read")
 
