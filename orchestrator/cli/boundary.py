@@ -123,6 +123,8 @@ def _json_line(error: HybridCIError) -> str:
 def _interruption() -> HybridCIError:
     from orchestrator.engine.process import terminate_all
 
+    for number in (signal.SIGINT, signal.SIGTERM):  # asked twice, we would only tidy up less
+        signal.signal(number, signal.SIG_IGN)
     terminate_all()  # those that a thread of ours still waits for
     return Terminated("terminated") if _Termination.received else Interrupted("interrupted")
 
