@@ -29,10 +29,11 @@ Cli = Callable[..., Ended]
 
 @pytest.fixture
 def own_streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The boundary replaces streams and a signal handler; both are put back."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """The boundary replaces streams and signal handlers; both are put back."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

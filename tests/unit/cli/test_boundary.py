@@ -225,11 +225,26 @@ def test_sigterm_ends_a_real_command_with_143(tmp_path: Path) -> None:
     """A configuration that is a pipe keeps the command waiting."""
     os.mkfifo(tmp_path / "hybrid-ci.yaml")
     with start("check", cwd=tmp_path) as process:
-        writer = os.open(tmp_path / "hybrid-ci.yaml", os.O_WRONLY)  # opens once the command reads
+        writer = os.open(tmp_path / "hybrid-ci.yaml", os.O_WRONLY)  # opens once the command does
+        time.sleep(0.5)  # and now it reads
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
         os.close(writer)
     assert (process.returncode, out, err) == (143, b"", b"error: terminated\n")
+
+
+def test_asking_again_and_again_changes_nothing() -> None:
+    """An impatient person at Ctrl-C sees no traceback either."""
+    with start(code=WAITING.format(work=WORK["in a child that ignores SIGTERM"])) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.3)
+        for _ in range(20):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        err = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert err == b"error: interrupted\n"
 
 
 def closed_pipe() -> int:
