@@ -125,12 +125,40 @@ def _three(pin: Pin, random: Random, version: Version) -> str:
     return f"{pin.indent}image:\n{inner}repository: {pin.image}{_end(random)}" + tag + line
 
 
-_FORMS = {"whole": _whole, "flow": _flow, "split": _split, "three": _three}
+_ITEM_FORMS = ("whole", "flow", "split", "three")
+
+
+def _entry(pin: Pin, random: Random, version: Version) -> str:
+    """A kustomize entry in a block: a digest that was not there comes behind the tag, one too many goes."""
+    inner = pin.indent + "  "
+    name = f"{inner}name: {pin.image}{_end(random)}"
+    tag = f"{inner}newTag: {quoted(random, version[0], pin.version[0])}{_end(random)}"
+    digest = ""
+    own = f"{inner}digest: {quoted(random, version[1], pin.version[1])}{_end(random)}"
+    if version[1]:
+        digest = own if pin.version[1] else f"{inner}digest: {version[1]}\n"
+    lines = (name + tag + digest) if random.random() < 0.7 else (tag + digest + name)
+    return f"{pin.indent}- {lines.removeprefix(inner)}"
+
+
+def _flow_entry(pin: Pin, random: Random, version: Version) -> str:
+    """A kustomize entry in braces."""
+    separator = random.choice((", ", ",", " , ", ",   "))
+    tag = f"newTag: {quoted(random, version[0], pin.version[0])}"
+    own = f"digest: {quoted(random, version[1], pin.version[1])}"
+    digest = (own if pin.version[1] else f"digest: {version[1]}") if version[1] else ""
+    parts = [part for part in (f"name: {pin.image}", tag, digest) if part]
+    return f"{pin.indent}- {{{separator.join(parts)}}}{_end(random)}"
 
 
 def versions_for(form: str) -> bool:
     """Whether the form needs a tag in every version."""
-    return form in ("split", "three")
+    return form not in ("whole", "flow")
+
+
+_FORMS = {
+    "whole": _whole, "flow": _flow, "split": _split, "three": _three, "entry": _entry, "flow-entry": _flow_entry,
+}  # fmt: skip
 
 
 def draw_version(random: Random, *, tag: bool = True) -> Version:
@@ -153,6 +181,9 @@ def _noise(random: Random, indent: str) -> str:
         f"{indent}labels: {{image: x, tag: v1}}{_end(random)}",
         f'{indent}args: ["--image={reference}", a]{_end(random)}',
         f"{indent}value: &anchor{random.randrange(99)} x\n",
+        f"{indent}tagged: !Custom {{image: !Ref {reference}}}{_end(random)}",
+        f"{indent}? [complex, key]\n{indent}: value{_end(random)}",
+        f'{indent}"quoted key": "a\\\n{indent}   b"{_end(random)}',
     )
     return random.choice(lines)
 
@@ -166,13 +197,17 @@ def draw_manifest(random: Random) -> Manifest:
             manifest.pieces.append(random.choice(("---\n", "--- # next\n", "---\n# c\n")))
         if random.random() < 0.4:
             manifest.pieces.append("apiVersion: acme.example/v1\nkind: Thing\nstatus: {image: 'acme/api:v1'}\n")
+        anchored = random.random() < 0.4
+        if anchored:
+            manifest.pieces.append(f"defaults: &defaults {{cpu: 1}}{_end(random)}")
         manifest.pieces.append("items:\n")
         dash = random.choice(("- ", "  - ", "-   "))
         for item in range(random.randint(1, 5)):
             manifest.pieces.append(f"{dash}name: item-{number}-{item}{_end(random)}")
+            if anchored:
+                both = ("<<: *defaults", "same: *defaults", "<<: [*defaults, *defaults]")
+                manifest.pieces.append(f"{' ' * len(dash)}{random.choice(both)}{_end(random)}")
             _add_item(manifest, random, " " * len(dash))
-        if random.random() < 0.1:
-            manifest.pieces.append("...\n" if number == 0 and random.random() < 0.2 else "")
     manifest.final_newline = random.random() < 0.8
     return manifest
 
@@ -185,7 +220,23 @@ def _add_item(manifest: Manifest, random: Random, indent: str) -> None:
         if ":" not in noise or noise.lstrip().startswith("#") or key not in used:
             used.add(key)
             manifest.pieces.append(noise)
-    form = random.choice(tuple(_FORMS))
+    form = random.choice(_ITEM_FORMS)
     image = random.choice((*IMAGES, *LOOKALIKES))
     version = draw_version(random, tag=versions_for(form))
     manifest.pieces.append(Pin(image, form, indent, random.randrange(1 << 30), version))
+
+
+def draw_kustomization(random: Random) -> Manifest:
+    """A kustomization with entries in blocks and in braces, and comments between them."""
+    manifest = Manifest("overlays/prod/kustomization.yaml", newline=random.choice(("\n", "\n", "\r\n")))
+    manifest.bom = random.random() < 0.1
+    manifest.pieces.append("resources:\n  - ../../base # acme/api:v1\nimages:" + _end(random))
+    indent = random.choice(("", "  ", "    "))
+    for _ in range(random.randint(1, 5)):
+        if random.random() < 0.3:
+            manifest.pieces.append(f"{indent}{random.choice(COMMENTS)}\n")
+        form, image = random.choice(("entry", "entry", "flow-entry")), random.choice((*IMAGES, *LOOKALIKES))
+        manifest.pieces.append(Pin(image, form, indent, random.randrange(1 << 30), draw_version(random)))
+    manifest.pieces.append(random.choice(("", "namespace: prod\n", "# the end\n")))
+    manifest.final_newline = random.random() < 0.8
+    return manifest
