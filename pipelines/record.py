@@ -14,7 +14,7 @@ def record_of(result: ReleaseResult, now: datetime) -> ReleaseRecord:
     outcome = result.outcome
     branch, commit = _place(outcome)
     return ReleaseRecord(
-        release=result.release.id,
+        release=None if result.unknown_digests else result.release.id,
         application=result.release.application,
         environment=result.environment,
         state=outcome.state if outcome else "planned",

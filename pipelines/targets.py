@@ -48,7 +48,9 @@ def targets_of(job: Job, only: Sequence[str]) -> tuple[Target, ...]:
 
 def _tag(job: Job, image: ImageConfig) -> str:
     tag = render_tag(image.tag or job.application.config.tag, job.source)
-    return tag[: _LONGEST_TAG - len(_DIRTY)] + _DIRTY if job.source.dirty else tag
+    if not job.source.dirty:
+        return tag
+    return tag[len(_DIRTY) - _LONGEST_TAG :].lstrip(".-") + _DIRTY  # what tells commits apart stands at the end
 
 
 def check_files(application: LoadedApplication, targets: Iterable[Target]) -> None:

@@ -80,7 +80,9 @@ class ReleaseRecord(_Part):
 
     schema_: Literal["hybrid-ci.release/v1"] = Field(default=SCHEMA, alias="schema")
     hybrid_ci: str = Field(default=__version__, description="Version that wrote the record.")
-    release: str = Field(description="Id: the same source and digests give the same id.")
+    release: str | None = Field(
+        description="Id: the same source and digests give the same id; null while a digest is not known."
+    )
     application: str
     environment: str
     state: str = Field(description="opened, updated, committed, unchanged, superseded or planned.")
