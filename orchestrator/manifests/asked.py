@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from orchestrator.core.image import ImageReference, InvalidReference, Repository
+from orchestrator.core.names import RepoPath
 from orchestrator.manifests.embedded import inside
 from orchestrator.manifests.formats.common import Found, Scan
 from orchestrator.manifests.formats.kubernetes import is_object
@@ -44,6 +45,11 @@ def untouchable(node: Node) -> str | None:
         if isinstance(parent, Mapping) and encrypted(parent):
             return "the document is encrypted by SOPS; an edit would break its signature"
     return None
+
+
+def is_lock_file(path: RepoPath) -> bool:
+    """``Chart.lock`` and its like: a tool writes them from something else."""
+    return path.name.endswith(".lock")
 
 
 def encrypted(root: Node) -> bool:

@@ -123,7 +123,8 @@ def _compare_written(old: Scalar, new: Any, writes: list[Write] | None) -> None:
         raise NotProven("a tag or an anchor changed")
     if new.value != (wanted := written_value(old, writes)):
         raise NotProven(f"{new.value[:80]!r} stands where {wanted[:80]!r} was to stand")
-    if old.style is not None and old.style != new.style:
+    quoted_now = old.style is None and any(write.splice.text.lstrip().startswith('"') for write in writes)
+    if (new.style or None) != ('"' if quoted_now else old.style):
         raise NotProven("the quotes changed")
     if not new.style and not writes[0].typed and old.tag is None and looks_typed(new.value):
         raise NotProven(f"{new.value!r} would not be read as a string")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from orchestrator.core.names import RepoPath
-from orchestrator.manifests.asked import POLICY, arguments, blocks, encrypted, lines, marked, named
+from orchestrator.manifests.asked import POLICY, arguments, blocks, encrypted, is_lock_file, lines, marked, named
 from orchestrator.manifests.document import Document, Template, Unreadable, decode, load, template_actions
 from orchestrator.manifests.embedded import Embedded
 from orchestrator.manifests.formats.common import Found, Scan, dispatch
@@ -62,6 +62,8 @@ def read(path: RepoPath, content: bytes, options: ScanOptions) -> tuple[Scan, li
 
 def _ways(scan: Scan) -> Iterator[Iterable[Reference]]:
     """What is configured, what is found, what is asked for; a scalar that one way reads is not read by the next."""
+    if is_lock_file(scan.path):
+        return
     yield (Reference("target", form) for form in configured(scan))
     if scan.document.template is not None:
         yield (Reference(found.label or "template", found.form) for found in lines(scan))

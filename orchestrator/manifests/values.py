@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.names import RepoPath
-from orchestrator.manifests.asked import untouchable
+from orchestrator.manifests.asked import is_lock_file, untouchable
 from orchestrator.manifests.options import DEFAULT, ScanOptions
 from orchestrator.manifests.pins import load_or_explain, proven, refused_at
 from orchestrator.manifests.places import find_place, on_the_way, place
@@ -40,6 +40,8 @@ def set_value(path: RepoPath, content: bytes, at: str, value: str, options: Scan
     Raises ConfigurationError when the file can't be read or the place is not there once, Refused when it must not
     be edited.
     """
+    if is_lock_file(path):
+        raise refused_at(str(path), at, "a tool writes lock files")
     document = load_or_explain(path, content, options)
     nodes = list(find_place(document.roots, at))
     if len(nodes) != 1:
