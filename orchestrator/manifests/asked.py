@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from orchestrator.core.image import ImageReference, InvalidReference, Repository
 from orchestrator.core.names import RepoPath
 from orchestrator.manifests.embedded import inside
-from orchestrator.manifests.formats.common import Found, Scan
+from orchestrator.manifests.formats.common import ELSEWHERE, Found, Scan, is_image_key
 from orchestrator.manifests.formats.kubernetes import is_object
 from orchestrator.manifests.formats.targets import at_node
 from orchestrator.manifests.forms import Configured, Form, Whole, parse
-from orchestrator.manifests.places import find_place, steps_to
+from orchestrator.manifests.places import find_place, key_above, steps_to
 from orchestrator.manifests.scalars import CannotSpell, segments
 from orchestrator.manifests.texts import references_in
 from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, scalar, text_at, walk
@@ -128,6 +128,35 @@ def marked(scan: Scan) -> Iterator[Found]:
             scan.problem(node, reason)
             continue
         yield from (Found(form, "marker") for form in _marked(text, node, match, repository))
+
+
+def policies(scan: Scan) -> Iterator[Found]:
+    """Scalars that Flux's image automation edits, by the policy in the comment behind them.
+
+    A scalar that is a whole reference is one; a tag alone is reported, since the policy does not name the repository.
+    """
+    document = scan.document
+    if not document.has_policies:
+        return
+    scalars = Scalars(document.roots)
+    for match in POLICY.finditer(document.text):
+        node = scalars.beside(document.text, match.start())
+        if node is None or node.style in ("|", ">") or untouchable(node) is not None:
+            continue
+        part = match["policy"].count(":") > 1 and match["policy"].rpartition(":")[2]
+        if part == "tag" and not _beside_a_repository(node):
+            scan.problem(node, ELSEWHERE, node.value)
+        elif not part and (image := parse(node.value)) is not None:
+            yield Found(Whole(node, node, image, 0, len(node.value)), "flux-marker")
+
+
+def _beside_a_repository(node: Scalar) -> bool:
+    """Some key of the same mapping names the repository, so the tag is part of a pin already."""
+    if not isinstance(node.parent, Mapping):
+        return False
+    keys = ("repository", "repo", "newTag", "image", "imageName")
+    named_image = node.parent.get("name") is not None and is_image_key(key_above(node.parent))
+    return named_image or any(node.parent.get(key) is not None for key in keys)
 
 
 def marked_repository(text: str) -> Repository | None:

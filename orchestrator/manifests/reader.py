@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from itertools import chain
 
 from orchestrator.core.names import RepoPath
-from orchestrator.manifests.asked import POLICY, arguments, blocks, encrypted, is_lock_file, lines, marked, named
+from orchestrator.manifests.asked import (
+    POLICY,
+    arguments,
+    blocks,
+    encrypted,
+    is_lock_file,
+    lines,
+    marked,
+    named,
+    policies,
+)
 from orchestrator.manifests.document import Document, Template, Unreadable, decode, load, template_actions
 from orchestrator.manifests.embedded import Embedded
 from orchestrator.manifests.formats.common import Found, Scan, dispatch
@@ -72,6 +82,7 @@ def _ways(scan: Scan) -> Iterator[Iterable[Reference]]:
     open_roots = list(_open_roots(scan))
     yield _references(dispatch(scan, root) for root in open_roots)
     yield _references([marked(scan)])
+    yield _references([policies(scan)])
     if options.arguments:
         yield _references(arguments(scan, root) for root in open_roots)
     if options.embedded:

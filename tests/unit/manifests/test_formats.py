@@ -218,3 +218,16 @@ def test_an_edit_that_cannot_be_spelled_is_refused_with_its_reason() -> None:
 
 def test_a_pin_without_a_wanted_digest_keeps_no_stale_one() -> None:
     assert pins(edit(f"image: acme/api:1@{DIGEST}\n".encode(), "acme/api:2")) == ["1 doc[0].image acme/api:2"]
+
+
+def test_a_reference_that_flux_edits_is_a_pin_wherever_it_stands() -> None:
+    content = (
+        b'env:\n- name: WORKER\n  value: acme/worker:v1 # {"$imagepolicy": "flux-system:worker"}\n'
+        b'- name: TAG\n  value: v1 # {"$imagepolicy": "flux-system:api:tag"}\n'
+    )
+    found = find_pins(RepoPath("a.yaml"), content)
+    assert [(pin.format, pin.text, pin.marker) for pin in found.pins] == [
+        ("flux-marker", "acme/worker:v1", "flux-system:worker")
+    ]
+    assert [one.line for one in found.unresolved] == [5]
+    assert edit(content, "acme/worker:v2") == content.replace(b"worker:v1", b"worker:v2")
