@@ -90,6 +90,11 @@ def command_app(**settings: Any) -> typer.Typer:
     )
 
 
+def examples(*lines: str) -> str:
+    """The end of a command's help: its examples, a line each (the control character keeps them from being wrapped)."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 def _print_version(value: bool) -> None:
     if value:
         from orchestrator import __version__

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.app import Settings, command_app
+from orchestrator.cli.app import Settings, command_app, examples
 
 app = command_app()
 
 
-@app.command(epilog="Example: hybrid-ci check --policy ../gitops/.hybrid-ci/environments.yaml")
+@app.command(epilog=examples("hybrid-ci check --policy ../gitops/.hybrid-ci/environments.yaml"))
 def check(
     context: typer.Context,
     policy: Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.app import OutputFormat, Settings, command_app
+from orchestrator.cli.app import OutputFormat, Settings, command_app, examples
 from orchestrator.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ app = command_app(
     no_args_is_help=True,
     help="Look into the embedded local forge, and act on it.\n\nPATH is its bare repository; without one, "
     "the repository that hybrid-ci.yaml names. The local forge does not check who anybody is.",
-    epilog="Examples: hybrid-ci forge list | hybrid-ci forge show 1 | hybrid-ci forge merge 1 --as me",
+    epilog=examples("hybrid-ci forge list", "hybrid-ci forge show 1", "hybrid-ci forge merge 1 --as me"),
 )
 
 # With one word, it is the number: a path may be left out where hybrid-ci.yaml names the forge.
@@ -54,7 +54,7 @@ class StatusValue(StrEnum):
     FAILURE = "failure"
 
 
-@app.command(epilog="Example: hybrid-ci forge init ../gitops.git && git push ../gitops.git main")
+@app.command(epilog=examples("hybrid-ci forge init ../gitops.git && git push ../gitops.git main"))
 def init(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A new folder, or an existing bare repository.")],
     base: Annotated[str, typer.Option(metavar="BRANCH", help="The branch to protect; may be added to later.")] = "main",
@@ -69,7 +69,7 @@ def init(
     typer.echo(f"local forge at {forge.path}; {base} only changes by pull request (a first push may create it)")
 
 
-@app.command(name="list", epilog="Example: hybrid-ci forge list ../gitops.git --state open --output json")
+@app.command(name="list", epilog=examples("hybrid-ci forge list ../gitops.git --state open --output json"))
 def list_(
     context: typer.Context,
     path: Annotated[Path | None, typer.Argument(metavar="[PATH]", help="The forge.")] = None,
@@ -86,7 +86,7 @@ def list_(
     print_list(forge.list(wanted), output)
 
 
-@app.command(epilog="Examples: hybrid-ci forge show ../gitops.git 7 | hybrid-ci forge show 7")
+@app.command(epilog=examples("hybrid-ci forge show ../gitops.git 7", "hybrid-ci forge show 7"))
 def show(
     context: typer.Context,
     path: First,
@@ -101,7 +101,7 @@ def show(
     print_shown(forge.show(which), forge.record(which), forge.required_approvals(), forge.diff(which), output)
 
 
-@app.command(epilog="Example: hybrid-ci forge approve ../gitops.git 7 --as ada")
+@app.command(epilog=examples("hybrid-ci forge approve ../gitops.git 7 --as ada"))
 def approve(
     context: typer.Context,
     path: First,
@@ -121,7 +121,7 @@ def approve(
     print_approved(forge.approve(which, _commit(head)), forge.actor, forge.required_approvals(), output)
 
 
-@app.command(epilog="Example: hybrid-ci forge merge ../gitops.git 7 --delete-branch")
+@app.command(epilog=examples("hybrid-ci forge merge ../gitops.git 7 --delete-branch"))
 def merge(
     context: typer.Context,
     path: First,
@@ -141,7 +141,7 @@ def merge(
     print_ended(forge.merge(which, expected, message, delete_branch=delete_branch), output)
 
 
-@app.command(epilog="Example: hybrid-ci forge close ../gitops.git 7 --comment 'not before the holidays'")
+@app.command(epilog=examples("hybrid-ci forge close ../gitops.git 7 --comment 'not before the holidays'"))
 def close(
     context: typer.Context,
     path: First,
@@ -158,7 +158,7 @@ def close(
     print_ended(forge.close(which, comment), output)
 
 
-@app.command(epilog="Example: hybrid-ci forge status ../gitops.git main --set success --context kustomization/apps")
+@app.command(epilog=examples("hybrid-ci forge status ../gitops.git main --set success --context kustomization/apps"))
 def status(
     context: typer.Context,
     path: First,

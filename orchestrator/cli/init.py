@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.app import Settings, command_app
+from orchestrator.cli.app import Settings, command_app, examples
 
 app = command_app()
 
 
 @app.command(
-    epilog="Example: hybrid-ci init --registry ghcr.io/acme/shop --gitops-url https://github.com/acme/gitops.git"
+    epilog=examples("hybrid-ci init --registry ghcr.io/acme/shop --gitops-url https://github.com/acme/gitops.git")
 )
 def init(
     context: typer.Context,

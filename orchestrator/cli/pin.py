@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.app import OutputFormat, Settings, command_app
+from orchestrator.cli.app import OutputFormat, Settings, command_app, examples
 
 app = command_app()
 
 
 @app.command(
-    epilog="Examples: hybrid-ci pin api=ghcr.io/acme/shop/api:1.4.2 | hybrid-ci pin api=:1.4.2 worker=@sha256:…"
+    epilog=examples("hybrid-ci pin api=ghcr.io/acme/shop/api:1.4.2", "hybrid-ci pin api=:1.4.2 worker=@sha256:…")
 )
 def pin(
     context: typer.Context,

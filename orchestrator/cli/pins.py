@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.app import OutputFormat, command_app
+from orchestrator.cli.app import OutputFormat, command_app, examples
 
 app = command_app()
 
 
-@app.command(epilog="Examples: hybrid-ci pins overlays/prod | hybrid-ci pins . --image ghcr.io/acme/api --output json")
+@app.command(epilog=examples("hybrid-ci pins overlays/prod", "hybrid-ci pins . --image ghcr.io/acme/api --output json"))
 def pins(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
     image: Annotated[

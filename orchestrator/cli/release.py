@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.app import OutputFormat, Settings, command_app
+from orchestrator.cli.app import OutputFormat, Settings, command_app, examples
 
 app = command_app()
 
 
 @app.command(
-    epilog="Examples: hybrid-ci release --record release.json | hybrid-ci release --only api --env staging | "
-    "hybrid-ci release --dry-run"
+    epilog=examples(
+        "hybrid-ci release --record release.json",
+        "hybrid-ci release --only api --env staging",
+        "hybrid-ci release --dry-run",
+    )
 )
 def release(
     context: typer.Context,

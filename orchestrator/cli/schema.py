@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.app import command_app
+from orchestrator.cli.app import command_app, examples
 
 app = command_app()
 
@@ -20,7 +20,7 @@ class Document(StrEnum):
     RECORD = "record"
 
 
-@app.command(epilog="Example: hybrid-ci schema policy > environments.schema.json")
+@app.command(epilog=examples("hybrid-ci schema policy > environments.schema.json"))
 def schema(
     document: Annotated[Document, typer.Argument(help="Which document: config, policy or record.")] = Document.CONFIG,
 ) -> None:

@@ -6,15 +6,17 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.app import OutputFormat, command_app
+from orchestrator.cli.app import OutputFormat, command_app, examples
 
 app = command_app()
 
 
 @app.command(
-    epilog="Examples: hybrid-ci set-image ghcr.io/acme/api:1.4.2@sha256:… overlays/prod"
-    " | hybrid-ci set-image app=ghcr.io/acme/api:1.4.2 . --dry-run"
-    " | hybrid-ci set-image --set spec.chart.spec.version=1.4.2 release.yaml"
+    epilog=examples(
+        "hybrid-ci set-image ghcr.io/acme/api:1.4.2@sha256:… overlays/prod",
+        "hybrid-ci set-image app=ghcr.io/acme/api:1.4.2 . --dry-run",
+        "hybrid-ci set-image --set spec.chart.spec.version=1.4.2 release.yaml",
+    )
 )
 def set_image(
     arguments: Annotated[
