@@ -58,39 +58,82 @@ service{n}:
         value: eu-central-1
 """
 _DEPLOYMENT = """\
+# The public API. Owned by team platform; ask in the channel before you change limits.
 apiVersion: apps/v1
 kind: Deployment
 metadata:
   name: api
-  labels: {app: api}
+  labels: {app.kubernetes.io/name: api, app.kubernetes.io/part-of: shop}
 spec:
   replicas: 2
   selector:
-    matchLabels: {app: api}
+    matchLabels: {app.kubernetes.io/name: api}
+  strategy:
+    rollingUpdate: {maxSurge: 1, maxUnavailable: 0}   # never below two
   template:
     metadata:
-      labels: {app: api}
+      labels: {app.kubernetes.io/name: api, app.kubernetes.io/part-of: shop}
+      annotations:
+        prometheus.io/scrape: "true"
+        prometheus.io/port: "9090"
     spec:
+      serviceAccountName: api
+      securityContext:
+        runAsNonRoot: true
       containers:
         - name: api
           image: ghcr.io/acme/api:1.0.0  # bumped by CI
-          ports: [{containerPort: 8080}]
+          args: ["--port=8080", "--log-level=info"]
+          ports:
+            - {name: http, containerPort: 8080}
+            - {name: metrics, containerPort: 9090}
           env:
           - {name: LOG_LEVEL, value: "info"}
+          - name: DATABASE_URL
+            valueFrom: {secretKeyRef: {name: api-database, key: url}}
+          readinessProbe:
+            httpGet: {path: /ready, port: http}
+            periodSeconds: 5
+          resources:
+            requests: {cpu: 100m, memory: 128Mi}
+            limits:   {memory: 256Mi}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: api}
+spec:
+  selector: {app.kubernetes.io/name: api}
+  ports:
+  - {name: http, port: 80, targetPort: http}
 """
 _KUSTOMIZATION = """\
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
+namespace: shop-prod
 
 resources:
   - ../../base
   - ingress.yaml   # only here
+  - budget.yaml
 
+# What runs here; CI writes the tags.
 images:
   - name: ghcr.io/acme/api
     newTag: "1.0.0" # the api
   - name: ghcr.io/acme/worker
     newTag: "1.0.0"
+  - name: migrations
+    newName: ghcr.io/acme/migrations
+    newTag: "1.0.0"
+
+replicas:
+  - {name: api, count: 4}
+
+configMapGenerator:
+  - name: api
+    literals:
+      - LOG_LEVEL=warn
+      - REGION=eu-central-1
 """
 _VALUES = "# Default values.\nglobal: {}\n\n" + _BLOCK.format(n=1, name="api")
 
@@ -149,18 +192,18 @@ def ruamel_best(sample: Sample) -> str:
 
 
 def _ruamel(tool: YAML, sample: Sample) -> str:
-    data = tool.load(sample.text)
-    _set(data, sample)
+    documents = list(tool.load_all(sample.text))
+    _set(documents[0], sample)
     out = io.StringIO()
-    tool.dump(data, out)
+    tool.dump_all(documents, out)
     return out.getvalue()
 
 
 def pyyaml_dump(sample: Sample) -> str:
     """Load and dump with libyaml."""
-    data = yaml.load(sample.text, Loader=yaml.CSafeLoader)
-    _set(data, sample)
-    return yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=False)
+    documents = list(yaml.load_all(sample.text, Loader=yaml.CSafeLoader))
+    _set(documents[0], sample)
+    return yaml.dump_all(documents, Dumper=yaml.CSafeDumper, sort_keys=False)
 
 
 def _set(data: Any, sample: Sample) -> None:

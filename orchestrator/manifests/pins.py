@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.image import ImageReference, PinnedImage, Repository
 from orchestrator.core.names import RepoPath
+from orchestrator.core.patterns import matches
 from orchestrator.manifests.document import Document, Template, Unreadable, decode, load, position
 from orchestrator.manifests.formats.common import Scan
 from orchestrator.manifests.forms import Form, Wanted, Whole
@@ -84,7 +85,8 @@ def set_images(
     unchanged = Edit(path, content, content)
     if options.names and len(wanted) != 1:
         raise ConfigurationError("named entries are set to one image at a time")
-    if not (options.targets or options.places or options.names) and not may_hold(content, wanted):
+    named = bool(options.places) or _is_target(path, wanted, options)
+    if not (named or options.names or may_hold(content, wanted)):
         return unchanged
     with Resting():
         try:
@@ -92,7 +94,7 @@ def set_images(
         except Template:
             return unchanged
         except Broken as error:
-            if options.targets or options.places or mentions(content, wanted):
+            if named or mentions(content, wanted):
                 raise _broken(path, content, error) from None
             return unchanged
         chosen = [r for r in references if _is_chosen(r, wanted, options)]
@@ -108,6 +110,11 @@ def _wanted(images: Sequence[ImageReference | PinnedImage]) -> dict[Repository, 
         if wanted.setdefault(image.repository, this) != this:
             raise ConfigurationError(f"two different versions of {image.repository} are asked for")
     return wanted
+
+
+def _is_target(path: RepoPath, wanted: dict[Repository, Wanted], options: ScanOptions) -> bool:
+    """Configuration names a place in this very file for one of the images."""
+    return any(target.image in wanted and matches(target.file, path.value) for target in options.targets)
 
 
 def _is_chosen(reference: Reference, wanted: dict[Repository, Wanted], options: ScanOptions) -> bool:

@@ -231,3 +231,11 @@ def test_a_reference_that_flux_edits_is_a_pin_wherever_it_stands() -> None:
     ]
     assert [one.line for one in found.unresolved] == [5]
     assert edit(content, "acme/worker:v2") == content.replace(b"worker:v1", b"worker:v2")
+
+
+def test_a_target_elsewhere_does_not_make_a_broken_file_an_error() -> None:
+    options = ScanOptions(targets=(Target("values.yaml", "image.tag", API.repository),))
+    broken = b"apiVersion: [v1\n"
+    assert set_image(RepoPath("other.yaml"), broken, API, options).after == broken
+    with pytest.raises(ConfigurationError):
+        set_image(RepoPath("values.yaml"), broken, API, options)
