@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from bisect import bisect_right
+from operator import attrgetter
 
-from orchestrator.manifests.tree import Scalar
+from orchestrator.manifests.tree import Scalar, Segment
 
 # What some reader takes for something else than a string: the implicit types of YAML 1.1 (https://yaml.org/type/),
 # the core schema of YAML 1.2 (section 10.3.2), and what go-yaml adds (underscores anywhere, 0o, leading zeros).
@@ -22,12 +23,18 @@ _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?")
 # Plain scalars that no reader trips over, in flow collections too: no indicator first, no flow indicator inside.
 _PLAIN = re.compile(r"[A-Za-z0-9_./$\\(<=~^+][^\x00-\x1f,\[\]{}#\x7f-\U0010ffff]*")
 
+_VALUE = attrgetter("value")
 _ESCAPE = re.compile(r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|[^\n])|[^\\]", re.DOTALL)
 _PROPERTIES = re.compile(r"(?:[&!][^\s]*(?:\s|#[^\n]*\n)+)*")
 
 
 class CannotSpell(Exception):
     """A place can't be edited in the spelling that it has; the message says why."""
+
+
+def is_null(node: Scalar | None) -> bool:
+    """A null that is written out (YAML 1.2, 10.2.1.1): as good as no value, and no text to be read."""
+    return node is not None and node.style is None and node.tag is None and node.value.lower() in ("~", "null")
 
 
 def looks_typed(text: str) -> bool:
@@ -60,15 +67,6 @@ def escaped(text: str, style: str | None) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """``length`` characters of the value from ``value`` on stand in the file from ``raw`` on, unchanged."""
-
-    value: int
-    raw: int
-    length: int
-
-
 def content_start(text: str, node: Scalar) -> int:
     """Where the scalar itself begins, behind its anchor and tag."""
     if node.anchor is None and node.tag is None:
@@ -78,7 +76,16 @@ def content_start(text: str, node: Scalar) -> int:
 
 
 def segments(text: str, node: Scalar) -> list[Segment]:
-    """Which characters of the file hold which part of the value. Raises CannotSpell where that can't be told."""
+    """Which characters of the file hold which part of the value. Raises CannotSpell where that can't be told.
+
+    Found once for each scalar: a script may hold thousands of references.
+    """
+    if node.pieces is None:
+        node.pieces = _segments(text, node)
+    return node.pieces
+
+
+def _segments(text: str, node: Scalar) -> list[Segment]:
     start = content_start(text, node)
     raw = text[start : node.end]
     if node.style in ("|", ">"):
@@ -178,7 +185,8 @@ def _align(node: Scalar, parts: list[tuple[int, str]]) -> list[Segment]:
 
 def raw_span(pieces: list[Segment], start: int, end: int) -> tuple[int, int]:
     """Where ``value[start:end]`` stands in the file. Raises CannotSpell when it is not in one piece."""
-    for piece in pieces:
-        if piece.value <= start and end <= piece.value + piece.length:
+    after = bisect_right(pieces, start, key=_VALUE)
+    for piece in pieces[max(after - 2, 0) : after]:
+        if end <= piece.value + piece.length:
             return piece.raw + start - piece.value, piece.raw + end - piece.value
     raise CannotSpell("the text is folded over several lines or holds an escape sequence")

@@ -17,6 +17,7 @@ from orchestrator.manifests.document import Document
 from orchestrator.manifests.forms import Form, Split, Whole, join, parse
 from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.places import key_above
+from orchestrator.manifests.scalars import is_null, looks_typed
 from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, scalar
 
 # Text that something else fills in before it is a reference: Go and Jinja templates, shell and Flux variables.
@@ -42,6 +43,8 @@ _CAMEL = re.compile(
 )
 
 
+# OpenShift notes here what it has rolled out (DeploymentConfig, ``imageChangeParams``).
+_WRITTEN_BY_THE_CLUSTER = frozenset({"lastTriggeredImage"})
 _STRING_TAGS = frozenset({"!", "tag:yaml.org,2002:str"})
 
 
@@ -115,7 +118,7 @@ def role_of(key: str) -> tuple[str, str] | None:
     if match := _CAMEL.fullmatch(key):
         part = match["role"].lower()
         return match["stem"], "image" if part == "name" else part
-    return (key, "image") if _REFERENCE_KEYS.fullmatch(key) else None
+    return (key, "image") if _REFERENCE_KEYS.fullmatch(key) and key not in _WRITTEN_BY_THE_CLUSTER else None
 
 
 @lru_cache(maxsize=65536)
@@ -198,7 +201,11 @@ def _in_group(
     scan: Scan, mapping: Mapping, prefix: str, group: dict[str, Node], groups: dict[str, dict[str, Node]]
 ) -> Iterator[Found]:
     """One group of keys: a reference in one key, or split over several."""
-    parts = {role: found for role, node in group.items() if (found := scalar(node)) is not None}
+    parts = {role: found for role, node in group.items() if (found := scalar(node)) is not None and not is_null(found)}
+    if "tag" in group and "tag" not in parts and is_null(scalar(group["tag"])):
+        if parts.keys() & {"repository", "repo", "image"}:
+            scan.problem(group["tag"], "null stands here instead of a tag")
+        return
     name = parts.get("repository") or parts.get("repo")
     if name is not None:
         yield from split(scan, mapping, parts, name, prefix)
@@ -242,6 +249,8 @@ def whole(scan: Scan, node: Node, value: Scalar, *, strict: bool = False) -> Ite
     if value.tag is not None and value.tag not in _STRING_TAGS:
         scan.problem(value, f"the tag {value.tag} gives the value a meaning of its own", value.value)
         return
+    if value.style is None and looks_typed(value.value):
+        return  # null, a truth value or a number, which no reader takes for text
     text = value.value.strip() if value.style in ("|", ">") else value.value
     if TEMPLATE.search(text):
         scan.problem(value, FILLED_IN_LATER, text)

@@ -11,7 +11,7 @@ from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Fou
 from orchestrator.manifests.formats.kubernetes import written_by_the_cluster
 from orchestrator.manifests.formats.kustomization import entries
 from orchestrator.manifests.forms import Split, join, parse
-from orchestrator.manifests.tree import Mapping, Node, Sequence, node_at, scalar, text_at
+from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, scalar, text_at
 
 _OCI = "oci://"
 
@@ -33,13 +33,24 @@ class Flux:
         if kind == "OCIRepository":
             yield from _artifact(scan, root)
             return
-        yield from (Found(found.form, label) for found in references(scan, root, written_by_the_cluster))
-        if kind == "Kustomization":
-            yield from (Found(found.form, label) for found in entries(scan, node_at(root, "spec", "images")))
-        renderers = node_at(root, "spec", "postRenderers")
-        for renderer in renderers.items if isinstance(renderers, Sequence) else ():
-            images = node_at(renderer, "kustomize", "images")
+        lists = list(_image_lists(root, kind))
+        own = {id(images) for images in lists}
+
+        def skip(mapping: Mapping, key: Scalar) -> bool:
+            return written_by_the_cluster(mapping, key) or (key.value == "images" and id(mapping.get("images")) in own)
+
+        yield from (Found(found.form, label) for found in references(scan, root, skip))
+        for images in lists:
             yield from (Found(found.form, label) for found in entries(scan, images))
+
+
+def _image_lists(root: Node, kind: str | None) -> Iterator[Node]:
+    """The lists of kustomize entries: they are read as such, and not by the names of their keys."""
+    found = [node_at(root, "spec", "images")] if kind == "Kustomization" else []
+    renderers = node_at(root, "spec", "postRenderers")
+    items = renderers.items if isinstance(renderers, Sequence) else ()
+    found += [node_at(renderer, "kustomize", "images") for renderer in items]
+    yield from (images for images in found if images is not None)
 
 
 def _artifact(scan: Scan, root: Node) -> Iterator[Found]:

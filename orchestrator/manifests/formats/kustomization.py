@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan, references
 from orchestrator.manifests.forms import KustomizeEntry, join, parse
+from orchestrator.manifests.scalars import is_null
 from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, resolved, scalar, text_at
 
 FILE_NAMES = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
@@ -56,6 +57,9 @@ def _entry(scan: Scan, entry: Mapping) -> Iterator[Found]:
         scan.problem(entry, "the images entry has no name")
         return
     if scan.options.names and name.value not in scan.options.names:
+        return
+    if any(is_null(parts[key]) for key in ("newTag", "digest")):
+        scan.problem(parts["newTag"] or name, "null stands here instead of a tag or digest", name.value)
         return
     values = [part.value for part in parts.values() if part is not None]
     if any(TEMPLATE.search(value) for value in values):
