@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.manifests.embedded import inside
 from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan, references
 from orchestrator.manifests.forms import KustomizeEntry, join, parse
 from orchestrator.manifests.scalars import is_null
+from orchestrator.manifests.inherit import Unclear, taken_over
 from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, resolved, scalar, text_at
 
 FILE_NAMES = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
@@ -38,6 +40,26 @@ class Kustomization:
             below = node_at(root, key)
             if below is not None:
                 yield from references(scan, below)
+        if not scan.options.embedded:
+            _report_inline_patches(scan, root)
+
+
+def _report_inline_patches(scan: Scan, root: Node) -> None:
+    """A patch can be a text of YAML. It is edited when that is asked for; what it holds is never passed over."""
+    for text in _inline_patches(root):
+        aside = Scan(scan.path, scan.document, scan.options, scan.formats)
+        for found in inside(aside, text):
+            scan.problem(text, "it stands in the text of a patch; ask for embedded YAML to edit it", found.form.text)
+
+
+def _inline_patches(root: Node) -> Iterator[Scalar]:
+    for key in ("patches", "patchesJson6902", "patchesStrategicMerge"):
+        items = node_at(root, key)
+        for item in items.items if isinstance(items, Sequence) else ():
+            entry = resolved(item)
+            text = scalar(entry.get("patch") if isinstance(entry, Mapping) else entry)
+            if text is not None and "\n" in text.value:
+                yield text
 
 
 def entries(scan: Scan, images: Node | None) -> Iterator[Found]:
@@ -51,7 +73,13 @@ def entries(scan: Scan, images: Node | None) -> Iterator[Found]:
 
 
 def _entry(scan: Scan, entry: Mapping) -> Iterator[Found]:
+    try:
+        taken = taken_over(entry)
+    except Unclear as error:
+        scan.problem(entry, str(error))
+        return
     parts = {key: scalar(entry.get(key)) for key in ("name", "newName", "newTag", "digest")}
+    parts |= {key: scalar(taken[key].value) for key in parts if key in taken}
     name = parts["name"]
     if name is None:
         scan.problem(entry, "the images entry has no name")

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.core.image import ImageReference
 from orchestrator.core.names import RepoPath
-from orchestrator.manifests.pins import find_pins, set_image
+from orchestrator.manifests.pins import ScanOptions, find_pins, set_image
 
 VALUES = RepoPath("values.yaml")
 DIGEST = "sha256:" + "1" * 64
@@ -59,3 +59,26 @@ def test_an_entry_of_a_flux_kustomization_is_one_pin_and_can_be_edited() -> None
 
     assert str(pin.image) == f"ghcr.io/x/web:1.9@{DIGEST}"
     assert edit.after == content.replace(b'"1.9"', b'"2"').replace(b"1" * 64, b"2" * 64)
+
+
+def test_an_image_in_the_text_of_a_patch_is_reported_and_edited_when_asked_for() -> None:
+    path = RepoPath("kustomization.yaml")
+    content = (
+        b"patches:\n- patch: |-\n    - op: replace\n      path: /spec/template/spec/containers/0/image\n"
+        b"      value: nginx:1.9\n"
+    )
+    wanted = ImageReference.parse("nginx:2")
+
+    assert [problem.text for problem in find_pins(path, content).unresolved] == ["nginx:1.9"]
+    assert set_image(path, content, wanted).after == content
+    asked = ScanOptions(embedded=True)
+    assert find_pins(path, content, asked).unresolved == ()
+    assert set_image(path, content, wanted, asked).after == content.replace(b"1.9", b"2")
+
+
+def test_a_bare_hash_beside_an_image_and_its_tag_goes_along() -> None:
+    content = f'image: nginx\nimageTag: "1.9"\nimageSha: {"ab" * 32}\n'.encode()
+
+    edit = set_image(VALUES, content, ImageReference.parse(f"nginx:2@sha256:{'cd' * 32}"))
+
+    assert edit.after == content.replace(b'"1.9"', b'"2"').replace(b"ab" * 32, b"cd" * 32)
