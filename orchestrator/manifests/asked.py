@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from operator import attrgetter
 
 from orchestrator.core.image import ImageReference, InvalidReference, Repository
 from orchestrator.core.names import RepoPath
@@ -27,6 +28,7 @@ MARKER = re.compile(
 POLICY = re.compile(r'#[ \t]*\{[ \t]*"\$imagepolicy"[ \t]*:[ \t]*"(?P<policy>[^"\s]+)"[ \t]*\}')
 _LINE = re.compile(r"line\[(\d+)\]")
 _LAST_WORD = re.compile(r"(?P<word>[A-Za-z0-9_][A-Za-z0-9_.:@-]*)[\"']?[ \t]*$")
+_RAW = attrgetter("raw")
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _DESCRIBING = frozenset({"ImageRepository", "ImagePolicy", "ImageUpdateAutomation", "CustomResourceDefinition"})
 
@@ -207,9 +209,9 @@ def _line_in(text: str, node: Scalar, comment: int) -> tuple[int, int]:
         pieces = segments(text, node)
     except CannotSpell:
         return 0, 0
-    for piece in pieces:
-        if piece.raw <= comment < piece.raw + piece.length:
-            return piece.value, piece.value + comment - piece.raw
+    after = bisect_right(pieces, comment, key=_RAW)
+    if after and comment < (piece := pieces[after - 1]).raw + piece.length:
+        return piece.value, piece.value + comment - piece.raw
     return 0, 0
 
 

@@ -10,9 +10,9 @@ from orchestrator.manifests.document import Document, load
 from orchestrator.manifests.formats.common import Found, Scan, dispatch
 from orchestrator.manifests.forms import Form, Wanted
 from orchestrator.manifests.proof import NotProven, prove
-from orchestrator.manifests.scalars import CannotSpell, Segment, escaped, raw_span, segments
+from orchestrator.manifests.scalars import CannotSpell, escaped, raw_at, raw_span, segments
 from orchestrator.manifests.steps import Remove, Splice, Step, Write, apply
-from orchestrator.manifests.tree import Broken, Node, Scalar
+from orchestrator.manifests.tree import Broken, Node, Scalar, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,8 @@ class Embedded:
     def index(self) -> int:
         """Where the inner reference stands in the file."""
         start = self.inner.index
-        for piece in self.pieces:
-            if piece.value <= start <= piece.value + piece.length:
-                return piece.raw + start - piece.value
-        return self.outer.start
+        found = raw_at(self.pieces, start)
+        return self.outer.start if found is None else found
 
     def after(self, wanted: Wanted) -> str:
         """As it reads then."""
@@ -76,12 +74,11 @@ class Embedded:
 
     def _outward(self, text: str, step: Step) -> Write:
         start, end, new = step.splice.start, step.splice.end, step.splice.text
-        pieces = list(self.pieces)
         if isinstance(step, Remove) or start == end:
             if self.outer.style != "|":
                 raise CannotSpell("lines can be added and removed in a literal block only")
             return self._lines(text, start, end, new)
-        raw_start, raw_end = raw_span(pieces, start, end)
+        raw_start, raw_end = raw_span(self.pieces, start, end)
         return Write(self.outer, start, end, new, Splice(raw_start, raw_end, escaped(new, self.outer.style)))
 
     def _lines(self, text: str, start: int, end: int, new: str) -> Write:
@@ -98,10 +95,10 @@ class Embedded:
         return Write(self.outer, start, end, new, Splice(raw_start, raw_end, spelled))
 
     def _line_end(self, index: int) -> int:
-        for piece in self.pieces:
-            if piece.value <= index <= piece.value + piece.length:
-                return piece.raw + index - piece.value
-        raise CannotSpell("the line can't be found in the file")
+        found = raw_at(self.pieces, index)
+        if found is None:
+            raise CannotSpell("the line can't be found in the file")
+        return found
 
 
 def inside(scan: Scan, outer: Scalar) -> Iterator[Found]:

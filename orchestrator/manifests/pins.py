@@ -7,7 +7,7 @@ alone, or raise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.image import ImageReference, PinnedImage, Repository
@@ -15,17 +15,18 @@ from orchestrator.core.names import RepoPath
 from orchestrator.core.patterns import matches
 from orchestrator.manifests.document import Document, Template, Unreadable, decode, load, position
 from orchestrator.manifests.formats.common import Scan
-from orchestrator.manifests.forms import Form, Wanted, Whole
+from orchestrator.manifests.forms import Wanted
 from orchestrator.manifests.mention import may_hold, mentions
 from orchestrator.manifests.model import Edit, Findings, Pin, PinChange, Unresolved
 from orchestrator.manifests.options import DEFAULT, ScanOptions, Target
-from orchestrator.manifests.places import place, steps_to
+from orchestrator.manifests.places import place
 from orchestrator.manifests.proof import NotProven, prove, prove_bytes
 from orchestrator.manifests.reader import Reference, container_of, places_of, policy_of, read
 from orchestrator.manifests.resting import Resting
 from orchestrator.manifests.scalars import CannotSpell
+from orchestrator.manifests.sharing import Sharing
 from orchestrator.manifests.steps import Step, Write, apply
-from orchestrator.manifests.tree import Broken, Node, Scalar
+from orchestrator.manifests.tree import Broken, Scalar
 
 __all__ = [
     "DEFAULT",
@@ -141,7 +142,7 @@ def _edit(
     steps: list[Step] = []
     changes: list[PinChange] = []
     pins: list[Pin] = []
-    readers = _by_scalar(references)
+    sharing = Sharing(scan, references)
     for reference in chosen:
         pin = _pin(scan, reference)
         pins.append(pin)
@@ -158,9 +159,9 @@ def _edit(
         except CannotSpell as error:
             raise _refused(pin, str(error)) from None
         if planned:
-            _refuse_shared(scan, pin, planned, readers, wanted, target)
+            _refuse_shared(scan, pin, planned, sharing, wanted, target)
             steps += planned
-            changes.append(PinChange(pin, after, tuple(_followers(scan, planned))))
+            changes.append(PinChange(pin, after, sharing.followers(planned)))
     if not steps:
         return Edit(scan.path, content, content, (), tuple(pins))
     return Edit(scan.path, content, proven(scan.path, document, scan.options, steps), tuple(changes), tuple(pins))
@@ -215,53 +216,22 @@ def refused_at(where: str, at: str, reason: str) -> Refused:
     return Refused(f"the value can't be changed: {reason}", where=where, hint="edit it by hand", details=(at,))
 
 
-def _by_scalar(references: list[Reference]) -> dict[int, list[Reference]]:
-    """Which references read a scalar."""
-    found: dict[int, list[Reference]] = {}
-    for reference in references:
-        form = reference.form
-        for part in {id(part) for part in (*form.scalars, form.main)}:
-            found.setdefault(part, []).append(reference)
-    return found
-
-
 def _refuse_shared(
     scan: Scan,
     pin: Pin,
     planned: list[Step],
-    readers: dict[int, list[Reference]],
+    sharing: Sharing,
     wanted: dict[Repository, Wanted],
     target: Wanted,
 ) -> None:
     """A scalar that an alias shares with another image must not be changed for one of the two alone."""
     for write in (step for step in planned if isinstance(step, Write)):
-        sharing = readers.get(id(write.node), ())
-        for other in sharing if len(sharing) > 1 else ():
+        for other in sharing.readers(write):
             repository = other.form.image.repository
-            if repository == pin.image.repository or wanted.get(repository) == target or not _reads(other.form, write):
-                continue
-            raise _refused(pin, f"by an alias the same value is that of {repository}, {places_of(scan, other.form)[0]}")
-
-
-def _reads(form: Form, write: Write) -> bool:
-    """The form reads characters that are to be written."""
-    if isinstance(form, Whole):
-        return form.main is write.node and form.start < write.end and write.start < form.end
-    return any(part is write.node for part in form.scalars)
-
-
-def _followers(scan: Scan, planned: list[Step]) -> Iterator[str]:
-    """The places that read the written scalars through an alias or a merge."""
-    roots = scan.document.roots
-    for step in planned:
-        node: Node = step.node if isinstance(step, Write) else step.mapping
-        way = [node, *(parent for parent, _ in reversed(steps_to(node)))]
-        for anchored in way:
-            if getattr(anchored, "anchor", None) is None:
-                continue
-            below = place(roots, node)[len(place(roots, anchored)) :]
-            for alias in scan.document.aliases_of(anchored):
-                yield place(roots, alias) + below
+            if repository != pin.image.repository and wanted.get(repository) != target:
+                raise _refused(
+                    pin, f"by an alias the same value is that of {repository}, {places_of(scan, other.form)[0]}"
+                )
 
 
 def _pin(scan: Scan, reference: Reference) -> Pin:

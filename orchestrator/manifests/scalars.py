@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from operator import attrgetter
 
 from orchestrator.manifests.tree import Scalar, Segment
@@ -81,7 +82,12 @@ def segments(text: str, node: Scalar) -> list[Segment]:
     Found once for each scalar: a script may hold thousands of references.
     """
     if node.pieces is None:
-        node.pieces = _segments(text, node)
+        try:
+            node.pieces = _segments(text, node)
+        except CannotSpell as error:
+            node.pieces = str(error)
+    if isinstance(node.pieces, str):
+        raise CannotSpell(node.pieces)
     return node.pieces
 
 
@@ -183,7 +189,16 @@ def _align(node: Scalar, parts: list[tuple[int, str]]) -> list[Segment]:
     return found
 
 
-def raw_span(pieces: list[Segment], start: int, end: int) -> tuple[int, int]:
+def raw_at(pieces: Sequence[Segment], index: int) -> int | None:
+    """Where the character ``value[index]`` stands in the file, or the end of a piece; None between two pieces."""
+    after = bisect_right(pieces, index, key=_VALUE)
+    for piece in pieces[max(after - 2, 0) : after]:
+        if index <= piece.value + piece.length:
+            return piece.raw + index - piece.value
+    return None
+
+
+def raw_span(pieces: Sequence[Segment], start: int, end: int) -> tuple[int, int]:
     """Where ``value[start:end]`` stands in the file. Raises CannotSpell when it is not in one piece."""
     after = bisect_right(pieces, start, key=_VALUE)
     for piece in pieces[max(after - 2, 0) : after]:

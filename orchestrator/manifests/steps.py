@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from orchestrator.manifests.scalars import (
     CannotSpell,
@@ -23,6 +24,7 @@ from orchestrator.manifests.tree import Mapping, Node, Scalar
 
 _COLON = re.compile(r"[ \t]*:")
 _SEPARATOR = re.compile(r"\s*,\s*")
+_LIKE = 16  # pairs that are looked at for the layout of a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +169,8 @@ def insert(text: str, mapping: Mapping, after: Scalar, key: str, value: str) -> 
 def _flow_insert(text: str, mapping: Mapping, index: int, key: str, value: str) -> Splice:
     key_node, value_node = mapping.pairs[index]
     end = value_node.end
-    separators = [
-        text[before.end : following.start]
-        for (_, before), (following, _) in zip(mapping.pairs, mapping.pairs[1:], strict=False)
-    ]
+    first = mapping.pairs[:_LIKE]
+    separators = [text[before.end : following.start] for (_, before), (following, _) in pairwise(first)]
     fitting = [s for s in separators if _SEPARATOR.fullmatch(s)]
     separator = fitting[0] if fitting else ", "
     colon = text[key_node.end : value_node.start]
@@ -228,7 +228,7 @@ def _block_removal(text: str, mapping: Mapping, index: int) -> tuple[int, int]:
 
 
 def _index(mapping: Mapping, key: Scalar) -> int:
-    for index, (candidate, _) in enumerate(mapping.pairs):
-        if candidate is key:
-            return index
-    raise CannotSpell(f"{key.value!r} is not a key of this mapping")
+    index = mapping.number_of(key)
+    if index is None:
+        raise CannotSpell(f"{key.value!r} is not a key of this mapping")
+    return index

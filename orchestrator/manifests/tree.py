@@ -16,6 +16,14 @@ import yaml
 _LARGE = 16  # pairs: beyond it a mapping is looked up through a dictionary
 
 
+class Segment(NamedTuple):
+    """``length`` characters of a scalar's value from ``value`` on stand in the file from ``raw`` on, unchanged."""
+
+    value: int
+    raw: int
+    length: int
+
+
 class Broken(Exception):
     """The text can't be read. ``index`` is the character where, when the parser knows it."""
 
@@ -31,7 +39,10 @@ class TooMuch(Broken):
 
 @dataclass(slots=True, eq=False)
 class Scalar:
-    """A scalar; ``style`` is None for plain, else ``'``, ``"``, ``|`` or ``>``. Marks include anchor and tag."""
+    """A scalar; ``style`` is None for plain, else ``'``, ``"``, ``|`` or ``>``. Marks include anchor and tag.
+
+    ``pieces`` are its segments, or why it has none, once somebody asked for them.
+    """
 
     start: int
     end: int
@@ -40,6 +51,7 @@ class Scalar:
     tag: str | None = None
     anchor: str | None = None
     parent: Mapping | Sequence | None = None
+    pieces: list[Segment] | str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +77,7 @@ class Mapping:
     parent: Mapping | Sequence | None = None
     pairs: list[tuple[Node, Node]] = field(default_factory=list)
     _keys: dict[int, Node] | None = None
+    _numbers: dict[int, int] | None = None
     _values: dict[str, Node] | None = None
     _doubled: Scalar | None = None
 
@@ -92,9 +105,16 @@ class Mapping:
                     break
         return found if isinstance(found, Scalar) else None
 
+    def number_of(self, key: Node) -> int | None:
+        """Which pair has this very key node; None when it is none of this mapping."""
+        if self._numbers is None:
+            self._numbers = {id(one): number for number, (one, _) in enumerate(self.pairs)}
+        return self._numbers.get(id(key))
+
     def doubled(self) -> Scalar | None:
         """The second of two equal keys, when there are such; a merge key may stand twice."""
-        if len({key.value for key, _ in self.pairs if type(key) is Scalar}) == len(self.pairs) <= _LARGE:
+        pairs = self.pairs
+        if len(pairs) <= _LARGE and len({key.value for key, _ in pairs if type(key) is Scalar}) == len(pairs):
             return None
         self._look()
         return self._doubled

@@ -81,6 +81,11 @@ def files() -> dict[str, bytes]:
         "a long anchor": "image: &a" + "a" * 900_000 + f" {_REFERENCE}",
         "blanks behind a tag": "image: !!str" + " " * 900_000 + _REFERENCE,
         "comments behind an anchor": "image: &a\n" + "  # x\n" * 150_000 + f"  {_REFERENCE}",
+        "one anchored tag for all": 'x: &t "1.9"\n'
+        + "".join(f"k{i}:\n  image: {{repository: ghcr.io/acme/api, tag: *t}}\n" for i in range(4000)),
+        "a text of markers": "x: |\n"
+        + "".join(f"  a ghcr.io/acme/api:1.{i} # hybrid-ci: ghcr.io/acme/api\n" for i in range(4000)),
+        "one flat mapping of images": "".join(f"k{i}:\n  image: ghcr.io/acme/api:1.{i}\n" for i in range(4900)),
         "too large": "a" * (2 * 1024 * 1024),
     }
     raw = {
