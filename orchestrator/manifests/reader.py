@@ -115,18 +115,16 @@ def _identity(form: Form) -> tuple[int, ...]:
 
 def _checked(reference: Reference) -> Reference:
     for mapping in on_the_way(reference.form.node):
-        if (key := mapping.doubled()) is not None and _matters(mapping, key, reference.form):
+        if (key := mapping.doubled()) is not None and _matters(mapping, reference.form):
             return Reference(reference.format, reference.form, key)
     return reference
 
 
-def _matters(mapping: Mapping, key: Scalar, form: Form) -> bool:
+def _matters(mapping: Mapping, form: Form) -> bool:
     """The doubled key is one that the place of the form goes through, or one of its own."""
     if mapping is form.node:
-        own = {id(part) for part in form.scalars}
-        return any(isinstance(k, Scalar) and k.value == key.value and id(v) in own for k, v in mapping.pairs)
-    on_way = {id(node) for node in _line_of(form.node)}
-    return any(isinstance(k, Scalar) and k.value == key.value and id(v) in on_way for k, v in mapping.pairs)
+        return not mapping.contested().isdisjoint(id(part) for part in form.scalars)
+    return not mapping.contested().isdisjoint(id(node) for node in _line_of(form.node))
 
 
 def _line_of(node: Node) -> Iterator[Node]:

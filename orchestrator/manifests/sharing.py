@@ -19,7 +19,7 @@ from orchestrator.manifests.tree import Alias, Node
 
 # Places that one change tells of; the rest are counted. Thousands of pins below one anchor with thousands of aliases
 # would otherwise make millions of texts that nobody reads.
-_TOLD = 50
+_TOLD = 20
 
 
 class _Spans:
@@ -67,7 +67,7 @@ class Sharing:
             yield from self._spans[number].touching(write.start, write.end)
 
     def followers(self, planned: list[Step]) -> tuple[str, ...]:
-        """The places that read what is written through an alias or a merge; beyond 50 their number."""
+        """The places that read what is written through an alias or a merge; beyond 20 their number."""
         found: list[str] = []
         for step in planned:
             node: Node = step.node if isinstance(step, Write) else step.mapping

@@ -80,6 +80,7 @@ class Mapping:
     _numbers: dict[int, int] | None = None
     _values: dict[str, Node] | None = None
     _doubled: Scalar | None = None
+    _contested: frozenset[int] = frozenset()
 
     def get(self, key: str) -> Node | None:
         """The value of a key as it stands here (no merge, no alias resolved); the last of duplicates."""
@@ -119,6 +120,11 @@ class Mapping:
         self._look()
         return self._doubled
 
+    def contested(self) -> frozenset[int]:
+        """The identities of the values that stand under the doubled key."""
+        self._look()
+        return self._contested
+
     def _look(self) -> None:
         """Look through the pairs once; the tree does not change after it is built."""
         if self._keys is not None:
@@ -130,6 +136,9 @@ class Mapping:
                 if key.value in self._values and key.value != "<<" and self._doubled is None:
                     self._doubled = key
                 self._values[key.value] = value
+        if (twice := self._doubled) is not None:
+            same = (id(value) for key, value in self.pairs if type(key) is Scalar and key.value == twice.value)
+            self._contested = frozenset(same)
 
 
 @dataclass(slots=True, eq=False)
