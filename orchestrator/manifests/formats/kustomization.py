@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from orchestrator.manifests.embedded import inside
 from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan, references
 from orchestrator.manifests.forms import KustomizeEntry, join, parse
-from orchestrator.manifests.scalars import is_null
 from orchestrator.manifests.inherit import Unclear, taken_over
+from orchestrator.manifests.scalars import is_null
 from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, resolved, scalar, text_at
 
 FILE_NAMES = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
