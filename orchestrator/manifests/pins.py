@@ -7,16 +7,20 @@ alone, or raise.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.image import ImageReference, PinnedImage, Repository
 from orchestrator.core.names import RepoPath
 from orchestrator.core.patterns import matches
 from orchestrator.manifests.document import Document, Template, Unreadable, decode, load, position
+from orchestrator.manifests.embedded import Embedded
 from orchestrator.manifests.formats.common import Scan
 from orchestrator.manifests.forms import Wanted
 from orchestrator.manifests.mention import may_hold, mentions
+from orchestrator.manifests.merges import inherited, inherited_version
 from orchestrator.manifests.model import Edit, Findings, Pin, PinChange, Unresolved
 from orchestrator.manifests.options import DEFAULT, ScanOptions, Target
 from orchestrator.manifests.places import place
@@ -44,6 +48,10 @@ __all__ = [
 ]
 
 
+_INHERITED = "the tag or digest comes from another mapping by a merge key (<<)"
+_MERGE = re.compile(r"<<\s*:")
+
+
 def find_pins(path: RepoPath, content: bytes, options: ScanOptions = DEFAULT) -> Findings:
     """Every pin of a file, and what looks like one and is none. Raises nothing but ConfigurationError for options."""
     with Resting():
@@ -56,13 +64,14 @@ def find_pins(path: RepoPath, content: bytes, options: ScanOptions = DEFAULT) ->
 
 def _findings(scan: Scan, references: list[Reference], content: bytes) -> Findings:
     path = scan.path
-    pins = tuple(_pin(scan, reference) for reference in references if reference.doubled is None)
+    pins = tuple(_pin(scan, reference) for reference in references if _is_pin(reference))
     if scan.document.template is not None:
         return Findings(pins, (_unreadable(path, content, scan.document.template),))
     problems = [
         Unresolved(path, scan.document.line(p.node.start), place(scan.document.roots, p.node), p.reason, text=p.text)
         for p in scan.problems
     ]
+    problems += [_inherited(scan, r) for r in references if r.doubled is None and not _is_pin(r)]
     problems += [_doubled(scan, reference) for reference in references if reference.doubled is not None]
     return Findings(pins, tuple(sorted(problems, key=lambda problem: problem.line)))
 
@@ -158,13 +167,76 @@ def _edit(
             after = reference.form.after(target)
         except CannotSpell as error:
             raise _refused(pin, str(error)) from None
+        if (
+            planned
+            and inherited_version(reference.form) is not None
+            and _is_followed(reference, chosen, wanted, target)
+        ):
+            continue
         if planned:
+            _refuse_inherited(pin, reference, planned)
             _refuse_shared(scan, pin, planned, sharing, wanted, target)
             steps += planned
             changes.append(PinChange(pin, after, sharing.followers(planned)))
     if not steps:
         return Edit(scan.path, content, content, (), tuple(pins))
-    return Edit(scan.path, content, proven(scan.path, document, scan.options, steps), tuple(changes), tuple(pins))
+    after = proven(scan.path, document, scan.options, steps)
+    _prove_merges(scan, content, after, wanted)
+    return Edit(scan.path, content, after, tuple(changes), tuple(pins))
+
+
+def _is_followed(
+    reference: Reference, chosen: list[Reference], wanted: dict[Repository, Wanted], target: Wanted
+) -> bool:
+    """All parts of the version are inherited from a pin that is brought to the same version."""
+    form = reference.form
+    if isinstance(form, Embedded):
+        return False
+    version = {id(part) for part in form.scalars[1:]}
+    if not version <= {id(part) for part in inherited(form)}:
+        return False
+    return any(
+        version <= {id(part) for part in other.form.scalars}
+        and inherited_version(other.form) is None
+        and wanted.get(other.form.image.repository) == target
+        for other in chosen
+        if other is not reference
+    )
+
+
+def _refuse_inherited(pin: Pin, reference: Reference, planned: list[Step]) -> None:
+    """What another mapping holds is not written for the one that takes it over."""
+    parts = {id(part) for part in inherited(reference.form)}
+    if not parts:
+        return
+    if isinstance(reference.form, Embedded) or any(isinstance(s, Write) and id(s.node) in parts for s in planned):
+        raise _refused(pin, _INHERITED)
+
+
+def _prove_merges(scan: Scan, content: bytes, after: bytes, wanted: dict[Repository, Wanted]) -> None:
+    """Where mappings are merged, no image may change but to what is wanted. Raises Refused."""
+    if scan.document.template is not None or not _MERGE.search(scan.document.text):
+        return
+    options = replace(scan.options, places=(), containers=(), names=())
+    old, new = (_images(scan.path, text, options) for text in (content, after))
+    for at in old.keys() | new.keys():
+        for image in new.get(at, set()) - old.get(at, set()):
+            if not any(_is_wanted(image, repository, target) for repository, target in wanted.items()):
+                raise refused_at(str(scan.path), at, f"by a merge key the edit would change it to {image}")
+
+
+def _images(path: RepoPath, content: bytes, options: ScanOptions) -> dict[str, set[ImageReference]]:
+    scan, references = read(path, content, options)
+    found: dict[str, set[ImageReference]] = {}
+    for reference in references:
+        found.setdefault(places_of(scan, reference.form)[1], set()).add(reference.form.image)
+    return found
+
+
+def _is_wanted(image: ImageReference, repository: Repository, target: Wanted) -> bool:
+    same = image.repository == repository
+    tag, digest = target.tag in (None, image.tag), target.digest in (None, image.digest)
+    return same and (tag or image.tag is None) and digest
 
 
 def _refused(pin: Pin, reason: str) -> Refused:
@@ -230,8 +302,19 @@ def _refuse_shared(
             repository = other.form.image.repository
             if repository != pin.image.repository and wanted.get(repository) != target:
                 raise _refused(
-                    pin, f"by an alias the same value is that of {repository}, {places_of(scan, other.form)[0]}"
+                    pin,
+                    f"by an alias or a merge key the same value is that of {repository}, {places_of(scan, other.form)[0]}",
                 )
+
+
+def _is_pin(reference: Reference) -> bool:
+    return reference.doubled is None and inherited_version(reference.form) is None
+
+
+def _inherited(scan: Scan, reference: Reference) -> Unresolved:
+    roots, form = scan.document.roots, reference.form
+    line = scan.document.line(form.node.start)
+    return Unresolved(scan.path, line, place(roots, form.node), _INHERITED, text=form.text)
 
 
 def _pin(scan: Scan, reference: Reference) -> Pin:

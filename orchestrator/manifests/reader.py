@@ -23,7 +23,7 @@ from orchestrator.manifests.embedded import Embedded
 from orchestrator.manifests.formats.common import Found, Scan, dispatch
 from orchestrator.manifests.formats.registry import FORMATS
 from orchestrator.manifests.formats.targets import configured
-from orchestrator.manifests.forms import Configured, Form, KustomizeEntry, Whole
+from orchestrator.manifests.forms import Configured, Form, KustomizeEntry, Split, Whole
 from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.places import both_places, container_name, find_place, key_above, on_the_way
 from orchestrator.manifests.tree import Mapping, Node, Scalar
@@ -110,6 +110,8 @@ def _identity(form: Form) -> tuple[int, ...]:
     start = form.start if isinstance(form, Whole) else 0
     if isinstance(form, Configured) and form.span is not None:
         start = form.span[0]
+    if isinstance(form, Split):  # a merge may give the same scalars another registry
+        start = hash(form.shown)
     return (*(id(part) for part in form.scalars), start)
 
 

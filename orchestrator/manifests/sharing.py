@@ -12,10 +12,11 @@ from itertools import accumulate
 from orchestrator.core.image import Repository
 from orchestrator.manifests.formats.common import Scan
 from orchestrator.manifests.forms import Whole
+from orchestrator.manifests.merges import overridden
 from orchestrator.manifests.places import place, steps_to
 from orchestrator.manifests.reader import Reference
-from orchestrator.manifests.steps import Step, Write
-from orchestrator.manifests.tree import Alias, Node
+from orchestrator.manifests.steps import Insert, Step, Write
+from orchestrator.manifests.tree import Alias, Mapping, Node
 
 # Places that one change tells of; the rest are counted. Thousands of pins below one anchor with thousands of aliases
 # would otherwise make millions of texts that nobody reads.
@@ -57,7 +58,7 @@ class Sharing:
                 self._readers.setdefault(id(part), {}).setdefault(form.image.repository, reference)
         self._spans = {number: _Spans(found) for number, found in parts.items()}
         self._places: dict[int, str] = {}
-        self._followers: dict[int, tuple[str, ...]] = {}
+        self._followers: dict[tuple[int, str | None], tuple[str, ...]] = {}
 
     def readers(self, write: Write) -> Iterator[Reference]:
         """The references that read characters which are to be written; of each repository one is enough."""
@@ -71,18 +72,21 @@ class Sharing:
         found: list[str] = []
         for step in planned:
             node: Node = step.node if isinstance(step, Write) else step.mapping
-            number = id(node)
+            key = None if isinstance(step, Write) else step.key if isinstance(step, Insert) else step.key.value
+            number = (id(node), key)
             if number not in self._followers:
-                self._followers[number] = self._follow(node)
+                self._followers[number] = self._follow(node, key)
             found += self._followers[number]
         return tuple(found)
 
-    def _follow(self, node: Node) -> tuple[str, ...]:
+    def _follow(self, node: Node, key: str | None) -> tuple[str, ...]:
         found: list[str] = []
         more = 0
         for anchored in (node, *(parent for parent, _ in reversed(steps_to(node)))):
+            below_key, key = key, _key_of(anchored)
             if getattr(anchored, "anchor", None) is None or not (aliases := self._aliases_of(anchored)):
                 continue
+            aliases = [alias for alias in aliases if not overridden(alias, below_key)]
             told = aliases[: _TOLD - len(found)]
             more += len(aliases) - len(told)
             below = self._place(node)[len(self._place(anchored)) :] if told else ""
@@ -94,3 +98,9 @@ class Sharing:
         if number not in self._places:
             self._places[number] = place(self._roots, node)
         return self._places[number]
+
+
+def _key_of(node: Node) -> str | None:
+    """The key under which a node stands in its mapping."""
+    key = node.parent.key_of(node) if isinstance(node.parent, Mapping) else None
+    return key.value if key is not None else None

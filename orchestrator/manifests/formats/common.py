@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from orchestrator.core.names import RepoPath
 from orchestrator.manifests.document import Document
 from orchestrator.manifests.forms import Form, Split, Whole, join, parse
+from orchestrator.manifests.inherit import Unclear, is_merge, taken_over
 from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.places import key_above
 from orchestrator.manifests.scalars import is_null, looks_typed
@@ -39,7 +40,7 @@ _ROLES = {
     "image": "image",
 }
 _CAMEL = re.compile(
-    r"(?P<stem>.*[iI]mage)_?(?P<role>Registry|Repository|Repo|Name|Tag|Digest|registry|repository|repo|tag|digest)"
+    r"(?P<stem>.*[iI]mage)_?(?P<role>Registry|Repository|Repo|Name|Tag|Digest|Sha|registry|repository|repo|tag|digest|sha)"
 )
 
 
@@ -153,7 +154,9 @@ def skip_nothing(_mapping: Mapping, _key: Scalar) -> bool:
     return False
 
 
-def references(scan: Scan, root: Node, skip: Callable[[Mapping, Scalar], bool] = skip_nothing) -> Iterator[Found]:
+def references(  # noqa: C901
+    scan: Scan, root: Node, skip: Callable[[Mapping, Scalar], bool] = skip_nothing
+) -> Iterator[Found]:
     """The references in every mapping below a node, by the names of their keys.
 
     The same walk as ``walk_mappings``, with the look at the keys in the same pass: most mappings hold none.
@@ -167,6 +170,7 @@ def references(scan: Scan, root: Node, skip: Callable[[Mapping, Scalar], bool] =
             continue
         groups: dict[str, dict[str, Node]] = {}
         children: list[Node] = []
+        merges = False
         for key, value in node.pairs:
             nested = type(value) is Mapping or type(value) is Sequence
             if type(key) is not Scalar:
@@ -175,9 +179,13 @@ def references(scan: Scan, root: Node, skip: Callable[[Mapping, Scalar], bool] =
                 continue
             if (role := role_of(key.value)) is not None:
                 groups.setdefault(role[0], {})[role[1]] = value
+            elif key.value == "<<":
+                merges = is_merge(key)
             if nested and key.value not in _DESCRIPTIONS and not skip(node, key):
                 children.append(value)
-        if groups:
+        if merges:
+            yield from _in_merged(scan, node, groups)
+        elif groups:
             yield from _in_groups(scan, node, groups)
         stack.extend(reversed(children))
 
@@ -188,7 +196,29 @@ def in_mapping(scan: Scan, mapping: Mapping) -> Iterator[Found]:
     for key, value in mapping.pairs:
         if type(key) is Scalar and (role := role_of(key.value)) is not None:
             groups.setdefault(role[0], {})[role[1]] = value
+    if any(is_merge(key) for key, _ in mapping.pairs):
+        return _in_merged(scan, mapping, groups)
     return _in_groups(scan, mapping, groups)
+
+
+def _in_merged(scan: Scan, mapping: Mapping, own: dict[str, dict[str, Node]]) -> Iterator[Found]:
+    """The same with what the mapping takes over; what comes as a whole from one other mapping is read there."""
+    groups = {prefix: dict(group) for prefix, group in own.items()}
+    owners: dict[str, set[int]] = {}
+    try:
+        taken = taken_over(mapping)
+    except Unclear as error:
+        if own:
+            scan.problem(mapping, str(error))
+        return
+    for key, (value, owner) in taken.items():
+        if (role := role_of(key)) is not None:
+            groups.setdefault(role[0], {}).setdefault(role[1], value)
+            owners.setdefault(role[0], set()).add(id(owner))
+    for prefix, group in groups.items():
+        here = prefix in own or len(owners[prefix]) > 1
+        if here and (len(group) > 1 or "name" not in group):
+            yield from _in_group(scan, mapping, prefix, group, groups)
 
 
 def _in_groups(scan: Scan, mapping: Mapping, groups: dict[str, dict[str, Node]]) -> Iterator[Found]:

@@ -1,0 +1,54 @@
+"""Merge keys: what a mapping takes over by ``<<`` (https://yaml.org/type/merge.html), read and never written through.
+
+A key of the mapping itself wins over an inherited one, an earlier source over a later one.
+"""
+
+from __future__ import annotations
+
+from orchestrator.manifests.embedded import Embedded
+from orchestrator.manifests.forms import Form, KustomizeEntry, Split
+from orchestrator.manifests.inherit import is_merge
+from orchestrator.manifests.tree import Alias, Mapping, Scalar, Sequence, scalar
+
+
+def inherited(form: Form) -> tuple[Scalar, ...]:
+    """The parts of a form that its mapping takes over from another one."""
+    while isinstance(form, Embedded):
+        form = form.inner
+    mapping = form.mapping if isinstance(form, Split) else form.node if isinstance(form, KustomizeEntry) else None
+    if mapping is None or not any(is_merge(key) for key, _ in mapping.pairs):
+        return ()
+    local = {id(scalar(value)) for _, value in mapping.pairs}
+    return tuple(part for part in form.scalars if id(part) not in local)
+
+
+def inherited_version(form: Form) -> Scalar | None:
+    """The tag or digest of a form that another mapping holds."""
+    parts = inherited(form)
+    while isinstance(form, Embedded):
+        form = form.inner
+    if isinstance(form, Split):
+        versions = (form.tag, form.digest)
+    elif isinstance(form, KustomizeEntry):
+        versions = (form.new_tag, form.digest)
+    else:
+        return None
+    return next((part for part in versions if part is not None and any(part is other for other in parts)), None)
+
+
+def overridden(alias: Alias, key: str | None) -> bool:
+    """The mapping that takes over what this alias stands for holds this key itself."""
+    merged = merging(alias) if key is not None else None
+    return merged is not None and key is not None and merged.get(key) is not None
+
+
+def merging(alias: Alias) -> Mapping | None:
+    """The mapping that takes over what this alias stands for; None when the alias is a plain value."""
+    child: Alias | Sequence = alias
+    parent = alias.parent
+    if isinstance(parent, Sequence):
+        child, parent = parent, parent.parent
+    if not isinstance(parent, Mapping):
+        return None
+    key = parent.key_of(child)
+    return parent if key is not None and is_merge(key) else None
