@@ -180,9 +180,9 @@ def _edit(
             changes.append(PinChange(pin, after, sharing.followers(planned)))
     if not steps:
         return Edit(scan.path, content, content, (), tuple(pins))
-    after = proven(scan.path, document, scan.options, steps)
-    _prove_merges(scan, content, after, wanted)
-    return Edit(scan.path, content, after, tuple(changes), tuple(pins))
+    content_after = proven(scan.path, document, scan.options, steps)
+    _prove_merges(scan, content, content_after, wanted)
+    return Edit(scan.path, content, content_after, tuple(changes), tuple(pins))
 
 
 def _is_followed(
@@ -301,10 +301,9 @@ def _refuse_shared(
         for other in sharing.readers(write):
             repository = other.form.image.repository
             if repository != pin.image.repository and wanted.get(repository) != target:
-                raise _refused(
-                    pin,
-                    f"by an alias or a merge key the same value is that of {repository}, {places_of(scan, other.form)[0]}",
-                )
+                how = "a merge key" if inherited(other.form) else "an alias"
+                at = places_of(scan, other.form)[0]
+                raise _refused(pin, f"by {how} the same value is that of {repository}, {at}")
 
 
 def _is_pin(reference: Reference) -> bool:
