@@ -7,7 +7,7 @@ from typing import NamedTuple
 from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, resolved
 
 MERGE = "<<"
-_SOURCES = 64  # mappings that one mapping takes over, directly or through others
+_SOURCES = 4  # mappings that one mapping takes over, directly or through others; people use two or three
 
 
 class Taken(NamedTuple):
@@ -39,10 +39,9 @@ def taken_over(mapping: Mapping) -> dict[str, Taken]:
         seen.add(id(source))
         if len(seen) > _SOURCES:
             raise Unclear(f"more than {_SOURCES} mappings are merged here")
-        here = {key.value: Taken(value, source) for key, value in source.pairs if isinstance(key, Scalar)}
-        for name, taken in here.items():
-            if name != MERGE and name not in own:
-                found.setdefault(name, taken)
+        for key, value in reversed(source.pairs):  # of a key that stands twice the last one counts
+            if type(key) is Scalar and key.value != MERGE and key.value not in own and key.value not in found:
+                found[key.value] = Taken(value, source)
         waiting += _sources(source)[::-1]
     return found
 
