@@ -46,6 +46,11 @@ def taken_over(mapping: Mapping) -> dict[str, Taken]:
     return found
 
 
+def from_one_source(mapping: Mapping) -> bool:
+    """Everything that it inherits comes through one other mapping, which is read on its own. Raises Unclear."""
+    return len({id(source) for source in _sources(mapping)}) <= 1
+
+
 def _sources(mapping: Mapping) -> list[Mapping]:
     """The mappings behind the merge key, in their order."""
     values = [value for key, value in mapping.pairs if is_merge(key)]

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from orchestrator.core.names import RepoPath
 from orchestrator.manifests.document import Document
 from orchestrator.manifests.forms import Form, Split, Whole, join, parse
-from orchestrator.manifests.inherit import Unclear, is_merge, taken_over
+from orchestrator.manifests.inherit import Unclear, from_one_source, is_merge, taken_over
 from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.places import key_above
 from orchestrator.manifests.scalars import is_null, looks_typed
@@ -206,6 +206,8 @@ def _in_merged(scan: Scan, mapping: Mapping, own: dict[str, dict[str, Node]]) ->
     groups = {prefix: dict(group) for prefix, group in own.items()}
     owners: dict[str, set[int]] = {}
     try:
+        if not own and from_one_source(mapping):
+            return  # nothing is put together here
         taken = taken_over(mapping)
     except Unclear as error:
         if own:
