@@ -13,7 +13,7 @@ from orchestrator.ci.environment import CIEnvironment, detect
 from orchestrator.ci.guard import signals
 from orchestrator.ci.redact import read_secret, redactor
 from orchestrator.config.loader import LoadedApplication, load_application
-from orchestrator.config.models import remote_url
+from orchestrator.config.fields import remote_url
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import Repository
 from orchestrator.core.names import RemoteURL

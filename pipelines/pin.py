@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from orchestrator.config.models import ApplicationConfig, ImageConfig
+from orchestrator.config.application import ApplicationConfig, ImageConfig
 from orchestrator.core.change import Action, Change
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import (

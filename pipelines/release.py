@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.config.checks import dockerfile_of
-from orchestrator.config.models import TestConfig
+from orchestrator.config.application import TestConfig
 from orchestrator.core.change import Action, Change, ChangePlan
 from orchestrator.core.errors import WorkFailed
 from orchestrator.core.image import Platform, Repository

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.config.checks import dockerfile_of
 from orchestrator.config.loader import LoadedApplication
-from orchestrator.config.models import ImageConfig
+from orchestrator.config.application import ImageConfig
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import Digest, Repository, TaggedImage
 from orchestrator.core.release import Release, ReleasedImage

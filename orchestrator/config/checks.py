@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.config.application import ImageConfig
 from orchestrator.config.loader import LoadedApplication, load_application, load_policy, read_limited
-from orchestrator.config.models import ImageConfig
 from orchestrator.core.errors import ConfigurationError
 
 

@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from orchestrator.config.application import ApplicationConfig
 from orchestrator.config.document import SIZE_LIMIT, Document, Location, Problem, parse, problems_error
 from orchestrator.config.explain import did_you_mean, explain
-from orchestrator.config.models import ApplicationConfig, PolicyConfig
+from orchestrator.config.policy import PolicyConfig
 from orchestrator.core.environment import (
     POLICY_PATH,
     ApplicationRule,

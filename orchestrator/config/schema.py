@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.config.models import ApplicationConfig, PolicyConfig
+from orchestrator.config.application import ApplicationConfig
+from orchestrator.config.policy import PolicyConfig
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
