@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from orchestrator.core.errors import Conflict, Refused
-from orchestrator.core.names import BranchName, CommitId
+from orchestrator.core.names import BranchName, CommitId, RepoPath
 
 
 class PullRequestState(StrEnum):
@@ -70,6 +70,70 @@ class CommitStatus:
     target_url: str = ""
     creator: str = ""
     created: datetime | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """To whom a pull request goes. People and teams by the forge's own names; labels are made when missing."""
+
+    reviewers: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
+    assignees: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+class ReviewState(StrEnum):
+    """What a reviewer said last."""
+
+    APPROVED = "approved"
+    CHANGES_REQUESTED = "changes requested"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A person's standing verdict on a pull request. ``commit`` is the head that they saw, when the forge tells."""
+
+    author: str
+    state: ReviewState
+    commit: CommitId | None = None
+
+
+class MergeMethod(StrEnum):
+    """How a forge merges."""
+
+    MERGE = "merge"
+    SQUASH = "squash"
+    REBASE = "rebase"
+
+
+class AutoMerge(StrEnum):
+    """What asking for a merge as soon as the rules allow it came to."""
+
+    MERGED = "merged"  # it was mergeable already, so it was merged with the expected head
+    ENABLED = "enabled"  # the forge merges it, or has put it into its queue
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChange:
+    """One commit of an application's repository, as reviewers want to see it."""
+
+    commit: CommitId
+    subject: str
+    author: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What lies between two commits of one repository. ``commits`` are newest first and may be fewer than ``ahead``.
+
+    ``behind`` above zero: the second commit does not hold all of the first one's history.
+    """
+
+    ahead: int
+    behind: int
+    commits: tuple[SourceChange, ...] = ()
+    url: str = ""
 
 
 class PullRequestMoved(Conflict):
@@ -138,3 +202,55 @@ class CommitStatuses(Protocol):
 
     def set_status(self, commit: CommitId, status: CommitStatus) -> None:
         """Write one: what the agent in the cluster does; here for the local forge and for tests."""
+
+
+class Drafting(Protocol):
+    """The forge knows pull requests that are not to be merged yet."""
+
+    def set_draft(self, number: int, draft: bool) -> PullRequest:
+        """Make it a draft, or ready for review. Raises NotOpen."""
+
+
+class RoutesPullRequests(Protocol):
+    """The forge can send a pull request to people and label it."""
+
+    def route(self, number: int, routing: Routing) -> Sequence[str]:
+        """Add what is missing; nothing is taken away. Gives a sentence for each wish that the forge refused."""
+
+
+class Reviewing(Protocol):
+    """The forge tells what reviewers said, and who belongs to a team."""
+
+    def reviews(self, number: int) -> Sequence[Review]:
+        """The standing verdict of each reviewer: the newest one that is a verdict, dismissed ones left out."""
+
+    def members(self, team: str) -> frozenset[str]:
+        """The people of a team (``organisation/team``, or a group's path). Raises ConfigurationError for none."""
+
+
+class AutoMerging(Protocol):
+    """The forge merges by itself once its rules are met."""
+
+    def merge_when_ready(
+        self, number: int, expected_head: CommitId, method: MergeMethod, message: str | None = None
+    ) -> AutoMerge:
+        """Merge exactly ``expected_head`` as soon as the rules allow it: now, later, or through the queue.
+
+        Never around the rules. Raises PullRequestMoved, NotMergeable (auto-merge is off, or the method).
+        """
+
+
+class Comparing(Protocol):
+    """The forge tells what lies between two commits of a repository on the same host."""
+
+    def compare(self, repository: str, base: CommitId, head: CommitId) -> Comparison | None:
+        """``repository`` is its URL without credentials. None when it is on another host, or not ours to read."""
+
+
+class CommitsByCall(Protocol):
+    """The forge makes commits itself, and signs them."""
+
+    def commit_on(
+        self, branch: BranchName, expected: CommitId, edits: Mapping[RepoPath, bytes], message: str
+    ) -> CommitId:
+        """A commit with these files on ``branch``, which must be at ``expected``. Raises Conflict when it moved."""
