@@ -12,8 +12,8 @@ from typing import Protocol
 from orchestrator.ci.environment import CIEnvironment, detect
 from orchestrator.ci.guard import signals
 from orchestrator.ci.redact import read_secret, redactor
-from orchestrator.config.loader import LoadedApplication, load_application
 from orchestrator.config.fields import remote_url
+from orchestrator.config.loader import LoadedApplication, load_application
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import Repository
 from orchestrator.core.names import RemoteURL
@@ -22,6 +22,7 @@ from orchestrator.engine.clock import SystemClock
 from orchestrator.forges.base import Forge
 from orchestrator.git.credentials import GitCredentials
 from orchestrator.git.identity import Identity
+from orchestrator.git.signing import GPGSigner, Signer, SSHSigner
 from orchestrator.images.credentials import RegistryCredentials
 from orchestrator.reports.console import make_reporter
 from pipelines.ports import Job, Ports, Surroundings
@@ -100,6 +101,7 @@ def _ports(settings: Settings, application: LoadedApplication, identity: Identit
                 patience=patience,
                 hints=(application.config.application, application.config.gitops.environment),
                 cache=settings.git_cache,
+                signer=_signer(os.environ),
             )
         )
     )
@@ -137,6 +139,22 @@ def _git_credentials(environment: Mapping[str, str]) -> GitCredentials:
         known_hosts=_file(environment, "HYBRID_CI_GIT_KNOWN_HOSTS_FILE"),
         ca_bundle=_ca_bundle(environment),
     )
+
+
+def _signer(environment: Mapping[str, str]) -> Signer | None:
+    """What signs our commits: ``HYBRID_CI_SIGNING_KEY`` (ssh) or ``HYBRID_CI_SIGNING_GPG_KEY``; None without either."""
+    ssh_key = read_secret("HYBRID_CI_SIGNING_KEY", environment)
+    gpg_key = environment.get("HYBRID_CI_SIGNING_GPG_KEY")
+    if ssh_key is not None and gpg_key:
+        raise ConfigurationError(
+            "commits can be signed by an SSH key or by a GPG key, not by both",
+            where=f"{ssh_key.source} and $HYBRID_CI_SIGNING_GPG_KEY",
+            hint="unset one of them",
+        )
+    if gpg_key:
+        keyring = environment.get("GNUPGHOME") or Path(environment.get("HOME", "/"), ".gnupg")
+        return GPGSigner(gpg_key, Path(keyring), "$HYBRID_CI_SIGNING_GPG_KEY")
+    return SSHSigner(ssh_key) if ssh_key is not None else None
 
 
 def _registry_credentials(application: LoadedApplication, environment: Mapping[str, str]) -> RegistryCredentials:

@@ -92,7 +92,7 @@ def _http(url: RemoteURL, credentials: GitCredentials) -> Iterator[Transport]:
         yield Transport(protocols=(url.scheme,), configuration=settings)
         return
     answer = f"username={credentials.username}\npassword={credentials.token.reveal()}\n"
-    with _nameless_file(answer.encode()) as descriptor:
+    with nameless_file(answer.encode()) as descriptor:
         settings.append((f"credential.{_origin(url)}.helper", _helper(descriptor)))
         yield Transport(protocols=(url.scheme,), configuration=settings, pass_fds=(descriptor,))
 
@@ -108,7 +108,7 @@ def _origin(url: RemoteURL) -> str:
 
 
 @contextlib.contextmanager
-def _nameless_file(content: bytes) -> Iterator[int]:
+def nameless_file(content: bytes) -> Iterator[int]:
     """A descriptor of a file that no directory holds: in memory where the system can, else unlinked at once."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("hybrid-ci", os.MFD_CLOEXEC)
@@ -116,6 +116,7 @@ def _nameless_file(content: bytes) -> Iterator[int]:
         descriptor, name = tempfile.mkstemp(prefix="hybrid-ci-")
         Path(name).unlink()
     try:
+        os.fchmod(descriptor, 0o600)  # ssh takes no key that others may read
         os.write(descriptor, content)
         os.lseek(descriptor, 0, os.SEEK_SET)
         yield descriptor

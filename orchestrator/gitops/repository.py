@@ -27,6 +27,7 @@ from orchestrator.git.credentials import GitCredentials
 from orchestrator.git.failures import Failure, RemoteFailure, is_transient
 from orchestrator.git.identity import Identity, commit_content
 from orchestrator.git.remote import DEFAULT_STALL_SECONDS, PushAnswer, Remote
+from orchestrator.git.signing import Signer, check_signer, signed
 from orchestrator.git.store import BrokenObject, Kind, ObjectStore, object_format_of
 from orchestrator.gitops.base import CommitInfo, Landed, LostRace, PushOutcome, UnknownOutcome
 from orchestrator.gitops.git_cache import WarmMirror
@@ -47,7 +48,7 @@ class GitRepository:
     Use it as a context manager, or call ``close``. ``patience`` is for how many seconds an operation is tried
     again while the remote fails; ``workdir`` is where the private repository is made (the system's temporary
     folder when None); ``hints`` are names of folders that will probably be needed, such as the application's;
-    ``cache`` is a folder that outlives the run and spares the next one what this one fetched.
+    ``cache`` is a folder that outlives the run and spares the next one what this one fetched; ``signer`` signs commits.
     """
 
     def __init__(
@@ -63,9 +64,10 @@ class GitRepository:
         hints: Sequence[str] = (),
         cache: Path | None = None,
         rng: Jitter | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self._url, self._credentials = url, credentials
-        self._identity = identity or Identity()
+        self._identity, self._signer = identity or Identity(), signer
         self._clock = clock or SystemClock()
         self._patience, self._stall_seconds = patience, stall_seconds
         self._rng: Jitter = rng or random.Random()  # noqa: S311  (jitter, not a secret)
@@ -149,7 +151,12 @@ class GitRepository:
         return self._history
 
     def check_push(self, ref: RefName) -> None:
-        """See the port. A dry run of a push of an empty commit: servers check the login before anything is sent."""
+        """See the port. A dry run of a push of an empty commit: servers check the login before anything is sent.
+
+        A configured signature is tried too.
+        """
+        if self._signer is not None:
+            check_signer(self._signer)
         if self._url.scheme == "file":
             return self._check_local_push()
         with self._lock:
@@ -181,6 +188,8 @@ class GitRepository:
             root = replace_files(trees, blobs, self._store_tree)
             stamp = self._identity.stamp(when or self._clock.now())
             content = commit_content(root, [parent.value], stamp, stamp, message)
+            if self._signer is not None:
+                content = signed(content, self._signer, self._store.object_format)
             new = CommitId(self._store.write(Kind.COMMIT, content))
             self._reader.remember_root(new, root)
             return new
