@@ -27,9 +27,7 @@ _KEY_ID = re.compile("(?:0x)?(?:[0-9A-Fa-f]{16}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})
 _GPG = (
     "gpg", "--no-options", "--batch", "--no-tty", "--pinentry-mode=error", "--armor", "--detach-sign", "--local-user",
 )  # fmt: skip
-_NOBODY_TO_ASK = (
-    "nobody can be asked for it here: use a key without one that is for this job only, or let {} hold the key"
-)
+_NOBODY_TO_ASK = "nobody can be asked for it here: use a key without one, for this job only, or let {} hold it"
 
 
 class SigningFailed(ConfigurationError):
