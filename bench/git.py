@@ -32,7 +32,7 @@ from pathlib import Path
 from bench._report import finish, table
 from bench.git_repo import prepared, service
 from bench.handoff import hand_off_once, read_once
-from tests.servers.git_http import commit_files
+from tests.servers.git_repositories import commit_files
 
 _MEBIBYTE = 1024 * 1024
 _OURS_COLD, _OURS_WARM, _FLOOR = "ours, cold", "ours, warm", "floor"

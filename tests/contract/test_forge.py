@@ -26,7 +26,7 @@ from orchestrator.forges.base import (
     StatusState,
 )
 from orchestrator.forges.local import LocalForge
-from tests.servers.git_http import Content, commit_files, git
+from tests.servers.git_repositories import Content, commit_files, git
 from tests.simulators.clock import FakeClock
 from tests.simulators.forge import SimulatedForge, SimulatedForgeServer
 from tests.simulators.gitops_repository import SimulatedGitServer

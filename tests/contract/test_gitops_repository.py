@@ -14,7 +14,8 @@ from orchestrator.core.errors import Conflict, Refused, RemoteError
 from orchestrator.core.names import CommitId, RefName, RemoteURL, RepoPath
 from orchestrator.gitops.base import GitOpsRepository, Landed, LostRace, Unreadable
 from orchestrator.gitops.repository import GitRepository
-from tests.servers.git_http import Content, Executable, Link, Submodule, commit_files, git, make_bare, serving
+from tests.servers.git_http import serving
+from tests.servers.git_repositories import Content, Executable, Link, Submodule, commit_files, git, make_bare
 from tests.simulators.gitops_repository import SimulatedGitOps, SimulatedGitServer
 
 MAIN = RefName("refs/heads/main")

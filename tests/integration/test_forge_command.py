@@ -15,7 +15,7 @@ import pytest
 from orchestrator.core.names import BranchName
 from orchestrator.forges.base import PullRequestDraft
 from orchestrator.forges.local import LocalForge
-from tests.servers.git_http import commit_files, git
+from tests.servers.git_repositories import commit_files, git
 
 ROOT = Path(__file__).resolve().parents[2]
 BOT = "hybrid-ci/prod/shop"

@@ -16,7 +16,7 @@ from orchestrator.core.names import BranchName, CommitId
 from orchestrator.forges.base import CommitStatus, NotMergeable, NotOpen, PullRequest, PullRequestDraft, StatusState
 from orchestrator.forges.base import PullRequestState as State
 from orchestrator.forges.local import LocalForge
-from tests.servers.git_http import commit_files, git
+from tests.servers.git_repositories import commit_files, git
 
 WRITERS = 32
 PATIENCE = 100.0  # seconds; a machine that does other work too makes thirty-two writers slow, not wrong

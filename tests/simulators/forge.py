@@ -23,7 +23,7 @@ from orchestrator.forges.base import (
     PullRequestMoved,
     PullRequestState,
 )
-from tests.servers.git_http import Content
+from tests.servers.git_repositories import Content
 from tests.simulators.gitops_repository import Failure, Moment, SimulatedGitServer
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from orchestrator.core.names import BranchName, CommitId, RefName, RepoPath
 from orchestrator.core.patterns import matches
 from orchestrator.engine.clock import Clock
 from orchestrator.gitops.base import CommitInfo, Landed, LostRace, PushOutcome, Unreadable
-from tests.servers.git_http import Content, Executable, Link, Submodule
+from tests.servers.git_repositories import Content, Executable, Link, Submodule
 
 Moment = Literal["before", "after"]
 _PERSON = "A Person <person@example.com>"

@@ -19,7 +19,9 @@ from orchestrator.git.credentials import GitCredentials, ssh_command
 from orchestrator.gitops.base import Landed
 from orchestrator.gitops.repository import GitRepository
 from tests.integration.git.worlds import API, BOT, FILES, MAIN, Served, served
-from tests.servers.git_http import ANY, UPLOAD_REFS, make_bare, serving
+from tests.servers.git_faults import ANY, UPLOAD_REFS
+from tests.servers.git_http import serving
+from tests.servers.git_repositories import make_bare
 
 TOKEN = "canary-4f9a1c77e0d24b6d-token"
 USER = "x-access-token"

@@ -18,7 +18,8 @@ from orchestrator.git.source import read_source
 from orchestrator.gitops.base import Landed, Unreadable
 from orchestrator.gitops.repository import GitRepository
 from tests.integration.git.worlds import API, BOT, FILES, MAIN, served
-from tests.servers.git_http import Content, Link, Submodule, commit_files, git, make_bare, serving
+from tests.servers.git_http import serving
+from tests.servers.git_repositories import Content, Link, Submodule, commit_files, git, make_bare
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from orchestrator.engine.retry import Backoff
 from orchestrator.gitops.base import Landed, LostRace, UnknownOutcome
 from orchestrator.gitops.repository import GitRepository
 from tests.integration.git.worlds import API, BOT, MAIN, Served
-from tests.servers.git_http import RECEIVE, RECEIVE_REFS, UPLOAD_REFS, commit_files, git
+from tests.servers.git_faults import RECEIVE, RECEIVE_REFS, UPLOAD_REFS
+from tests.servers.git_repositories import commit_files, git
 
 
 def _new(client: GitRepository, world: Served, content: bytes = b"images: [new]\n") -> CommitId:

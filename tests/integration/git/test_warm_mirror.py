@@ -12,7 +12,8 @@ from orchestrator.core.names import RepoPath
 from orchestrator.gitops.base import Landed
 from orchestrator.gitops.repository import GitRepository
 from tests.integration.git.worlds import API, BOT, FILES, MAIN, Served
-from tests.servers.git_http import UPLOAD, commit_files, git
+from tests.servers.git_faults import UPLOAD
+from tests.servers.git_repositories import commit_files, git
 
 README = RepoPath("README.md")
 

@@ -11,7 +11,8 @@ from typing import Any
 from orchestrator.core.names import CommitId, RefName, RemoteURL, RepoPath
 from orchestrator.engine.clock import SystemClock
 from orchestrator.gitops.repository import GitRepository
-from tests.servers.git_http import Content, GitHTTPServer, commit_files, git, make_bare, serving
+from tests.servers.git_http import GitHTTPServer, serving
+from tests.servers.git_repositories import Content, commit_files, git, make_bare
 
 MAIN = RefName("refs/heads/main")
 BOT = RefName("refs/heads/hybrid-ci/prod/api")

@@ -25,7 +25,7 @@ from orchestrator.forges.base import PullRequestState as State
 from orchestrator.forges.local import LocalForge
 from orchestrator.forges.local_records import BrokenRecord, kept_head_ref, open_ref, pull_ref
 from orchestrator.forges.local_store import BrokenRef, RefChange, RefStore, StoreFailed
-from tests.servers.git_http import Content, commit_files, git, make_bare
+from tests.servers.git_repositories import Content, commit_files, git, make_bare
 from tests.simulators.clock import FakeClock
 
 MAIN, BOT = BranchName("main"), BranchName("hybrid-ci/prod/shop")

@@ -14,7 +14,7 @@ from orchestrator.forges.base import PullRequestDraft
 from orchestrator.forges.local import LocalForge
 from orchestrator.forges.local_setup import HOOK
 from orchestrator.gitops.repository import GitRepository
-from tests.servers.git_http import commit_files, git, make_bare
+from tests.servers.git_repositories import commit_files, git, make_bare
 
 MAIN = RefName("refs/heads/main")
 
