@@ -145,6 +145,15 @@ class RegistryManifest:
         return self.config is None
 
 
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """An artifact that refers to an image, as the registry lists it: a claim until its bytes are read and hashed."""
+
+    digest: Digest
+    artifact_type: str
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
 class Registry(Protocol):
     """Asks registries. Every answer is verified against its digest; every method raises RemoteError."""
 
@@ -159,3 +168,18 @@ class Registry(Protocol):
 
     def config(self, repository: Repository, digest: Digest) -> Mapping[str, object]:
         """The image configuration with this digest (``os``, ``architecture``, ``config.Labels`` …), hashed."""
+
+    def blob(self, repository: Repository, digest: Digest) -> bytes:
+        """A small blob (8 MiB at most), hashed."""
+
+    def referrers(self, repository: Repository, subject: Digest, artifact_type: str) -> Sequence[Descriptor]:
+        """The artifacts of this type that refer to the digest, whatever the registry's way to list them."""
+
+    def put_blob(self, repository: Repository, content: bytes) -> Digest:
+        """Store a small blob; storing it twice changes nothing."""
+
+    def put_manifest(self, repository: Repository, content: bytes, media_type: str, tag: str | None = None) -> Digest:
+        """Store these very bytes, and point the tag to them where one is given. Uploads no layer."""
+
+    def attach(self, repository: Repository, subject: Digest, content: bytes, media_type: str) -> Digest:
+        """Store an artifact's manifest that names ``subject``; ``referrers`` lists it from then on, once."""

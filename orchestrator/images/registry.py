@@ -6,36 +6,27 @@ See https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md.
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from orchestrator.core.errors import ConfigurationError, RemoteError
+from orchestrator.core.errors import RemoteError
 from orchestrator.core.image import Digest, InvalidReference, Repository, TaggedImage
-from orchestrator.core.secret import Secret
 from orchestrator.engine.clock import Clock, Deadline, SystemClock
-from orchestrator.images.base import MEBIBYTE, RegistryManifest
-from orchestrator.images.credentials import Credentials, Login, RegistryCredentials
-from orchestrator.images.errors import LoginRefused, login_hint
+from orchestrator.images.base import MEBIBYTE, Descriptor, RegistryManifest
+from orchestrator.images.credentials import Credentials, RegistryCredentials
 from orchestrator.images.manifest import ACCEPTED, RegistryLied, json_object, read_manifest, verified
-from orchestrator.images.registry_auth import (
-    BasicChallenge,
-    BearerChallenge,
-    Challenge,
-    api_host,
-    check_realm,
-    parse_challenge,
-)
-from orchestrator.images.registry_http import Answer, RegistryHttp, RegistryUnavailable, Request, basic
+from orchestrator.images.referrers import fallback_tag, read_referrers, with_referrer
+from orchestrator.images.registry_http import Answer, Request
+from orchestrator.images.registry_session import MAX_SMALL, PUSH, RegistrySession
+from orchestrator.images.registry_upload import upload
 from orchestrator.images.retrying import retry
 
 _MAX_MANIFEST = 4 * MEBIBYTE
-_MAX_CONFIG = 8 * MEBIBYTE
-_MAX_SMALL = MEBIBYTE
+_MAX_BLOB = 8 * MEBIBYTE
 _SECONDS = 60.0
+_MOST_PAGES = 10
 
 
 class HttpRegistry:
@@ -54,13 +45,10 @@ class HttpRegistry:
         token_hosts: Mapping[str, frozenset[str]] | None = None,
         seconds: float = _SECONDS,
     ) -> None:
-        self._credentials = credentials or RegistryCredentials(os.environ, Path.home())
         self._clock = clock or SystemClock()
-        self._token_hosts = token_hosts or {}
         self._seconds = seconds
-        self._http = RegistryHttp(self._clock, _verify(ca_bundle, os.environ))
-        self._authorizations: dict[tuple[str, str], Secret] = {}
-        self._lock = threading.Lock()
+        logins = credentials or RegistryCredentials(os.environ, Path.home())
+        self._session = RegistrySession(logins, self._clock, ca_bundle, token_hosts or {}, seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -72,9 +60,9 @@ class HttpRegistry:
 
     def close(self) -> None:
         """End the connections."""
-        self._http.close()
+        self._session.close()
 
-    # --- the port -------------------------------------------------------------------------------------------------
+    # --- may we? --------------------------------------------------------------------------------------------------
 
     def check_login(self, repository: Repository, *, push: bool = False) -> None:
         """A cheap authenticated request: to read; with ``push``, an upload is begun and given up again.
@@ -83,12 +71,21 @@ class HttpRegistry:
         token for less than what was asked, and does so with success. Raises LoginRefused, RemoteError.
         """
         if not push:
-            self._ask(repository, "GET", "tags/list?n=1", _MAX_SMALL, none_on_404=True)
+            self._session.find(repository, "GET", "tags/list?n=1", MAX_SMALL)
             return
-        answer = self._ask(repository, "POST", "blobs/uploads/", _MAX_SMALL, actions="pull,push")
-        location = answer.headers.get("Location", "") if answer is not None else ""
+        answer = self._session.ask(repository, "POST", "blobs/uploads/", MAX_SMALL, actions=PUSH)
+        location = answer.headers.get("Location", "")
         if location.startswith("/"):  # elsewhere it expires by itself; we go to no other host for that
             self._give_up_upload(repository, location)
+
+    def _give_up_upload(self, repository: Repository, location: str) -> None:
+        request = Request("DELETE", self._session.url(repository, location), MAX_SMALL)
+        try:
+            self._session.once(repository, request, Deadline(self._clock, 10.0), PUSH)
+        except (RemoteError, RegistryLied):
+            return  # an upload without content expires by itself; what was asked is answered
+
+    # --- reading --------------------------------------------------------------------------------------------------
 
     def resolve(self, image: TaggedImage) -> Digest | None:
         """The digest of the bytes that the tag points to now; None when there is no such tag."""
@@ -101,28 +98,96 @@ class HttpRegistry:
 
     def config(self, repository: Repository, digest: Digest) -> Mapping[str, object]:
         """The image configuration with this digest, hashed. Raises RemoteError when there is none."""
-        answer = self._ask(repository, "GET", f"blobs/{digest}", _MAX_CONFIG, none_on_404=True, follow=True)
+        return json_object(self.blob(repository, digest), f"{repository}@{digest}")
+
+    def blob(self, repository: Repository, digest: Digest) -> bytes:
+        """A small blob (8 MiB at most), hashed. Raises RemoteError when there is none."""
+        answer = self._session.find(repository, "GET", f"blobs/{digest}", _MAX_BLOB, follow=True)
         where = f"{repository}@{digest}"
         if answer is None:
             raise RemoteError(
-                "the registry does not hold the configuration that the image's manifest names",
-                where=where,
-                hint="push the image again",
+                "the registry does not hold a blob that a manifest names", where=where, hint="push it again"
             )
-        return json_object(verified(answer.body, digest, where), where)
+        return verified(answer.body, digest, where)
+
+    def referrers(self, repository: Repository, subject: Digest, artifact_type: str) -> Sequence[Descriptor]:
+        """The artifacts of this type that refer to the digest: by the referrers API, else by the fallback tag."""
+        page = f"referrers/{subject}?artifactType={artifact_type}"
+        found: list[Descriptor] = []
+        for _ in range(_MOST_PAGES):
+            answer = self._session.find(repository, "GET", page, _MAX_MANIFEST)
+            if answer is None:
+                return self._fallback(repository, subject, artifact_type)
+            found += read_referrers(answer.body, artifact_type, f"{repository}@{subject}")
+            page = _next_page(answer)
+            if not page:
+                return found
+        raise RegistryLied(
+            f"the registry's list of referrers does not end after {_MOST_PAGES} pages", where=str(subject)
+        )
+
+    def _fallback(self, repository: Repository, subject: Digest, artifact_type: str) -> Sequence[Descriptor]:
+        index = self._manifest(repository, fallback_tag(subject))
+        return read_referrers(index.content, artifact_type, f"{repository}@{subject}") if index is not None else ()
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    def put_blob(self, repository: Repository, content: bytes) -> Digest:
+        """Store a small blob; one that is there already is not sent again. Raises LoginRefused, RemoteError."""
+        digest = Digest.of(content)
+        there = self._session.find(repository, "HEAD", f"blobs/{digest}", MAX_SMALL, follow=True)
+        if there is None:
+            upload(self._session, repository, digest, content, self._clock, self._seconds)
+        return digest
+
+    def put_manifest(self, repository: Repository, content: bytes, media_type: str, tag: str | None = None) -> Digest:
+        """Store these very bytes, and point the tag to them. Doing it twice changes nothing. Raises RemoteError."""
+        self._put(repository, content, media_type, tag)
+        return Digest.of(content)
+
+    def attach(self, repository: Repository, subject: Digest, content: bytes, media_type: str) -> Digest:
+        """Store an artifact's manifest that names ``subject``, so that ``referrers`` lists it from then on.
+
+        A registry without the referrers API says so by leaving ``OCI-Subject`` out; there the list is a tag that
+        we keep (distribution specification, "Pushing Manifests with Subject"). A tag knows no compare-and-swap, so
+        it is read back until our entry stands in it.
+        """
+        answer = self._put(repository, content, media_type, None)
+        if answer.headers.get("OCI-Subject") is None:
+            retry(
+                lambda: self._list_in_tag(repository, subject, content),
+                clock=self._clock,
+                seconds=self._seconds,
+                when=lambda error: isinstance(error, _Overtaken),
+            )
+        return Digest.of(content)
+
+    def _list_in_tag(self, repository: Repository, subject: Digest, content: bytes) -> None:
+        tag = fallback_tag(subject)
+        index = self._manifest(repository, tag)
+        listed = with_referrer(index.content if index is not None else None, content, f"{repository}:{tag}")
+        if listed is None:
+            return
+        self._put(repository, listed.content, listed.media_type, tag)
+        back = self._manifest(repository, tag)
+        if back is None or with_referrer(back.content, content, f"{repository}:{tag}") is not None:
+            raise _Overtaken("another job listed its artifact at the same time", where=f"{repository}:{tag}")
+
+    def _put(self, repository: Repository, content: bytes, media_type: str, tag: str | None) -> Answer:
+        path = f"manifests/{tag or Digest.of(content)}"
+        return self._session.ask(repository, "PUT", path, MAX_SMALL, actions=PUSH, body=content, media_type=media_type)
 
     # --- how ------------------------------------------------------------------------------------------------------
 
     def _manifest(
         self, repository: Repository, reference: str, expected: Digest | None = None
     ) -> RegistryManifest | None:
-        answer = self._ask(
+        answer = self._session.find(
             repository,
             "GET",
             f"manifests/{reference}",
             _MAX_MANIFEST,
             accept=ACCEPTED,
-            none_on_404=True,
             follow=expected is not None,  # by tag, only the registry itself may answer
         )
         if answer is None:
@@ -133,134 +198,17 @@ class HttpRegistry:
         _check_claim(answer, where)
         return read_manifest(answer.body, answer.headers.get("Content-Type", ""), where)
 
-    def _ask(
-        self,
-        repository: Repository,
-        method: str,
-        path: str,
-        limit: int,
-        *,
-        accept: tuple[str, ...] = (),
-        actions: str = "pull",
-        none_on_404: bool = False,
-        follow: bool = False,
-    ) -> Answer | None:
-        """Ask, log in when told to, try again when the registry is ill. None for a 404 where that is an answer."""
-        deadline = Deadline(self._clock, self._seconds)
 
-        def attempt() -> Answer:
-            url = f"{self._http.base(api_host(repository.registry))}/v2/{repository.path}/{path}"
-            request = Request(method, url, limit, accept, follow=follow)
-            return self._authorized(repository, request, f"repository:{repository.path}:{actions}", deadline)
-
-        answer = retry(
-            attempt,
-            clock=self._clock,
-            seconds=self._seconds,
-            when=lambda error: isinstance(error, RegistryUnavailable),
-            at_least=lambda error: error.wait if isinstance(error, RegistryUnavailable) else 0.0,
-        )
-        if answer.status == 404 and none_on_404:
-            return None
-        if not 200 <= answer.status < 300:
-            raise self._refusal(repository, answer, push="push" in actions)
-        return answer
-
-    def _authorized(self, repository: Repository, request: Request, scope: str, deadline: Deadline) -> Answer:
-        """Send with the login that worked before; on a 401, get a new one and send once more."""
-        key = (repository.registry, scope)
-        with self._lock:
-            known = self._authorizations.get(key)
-        answer = self._http.send(replace(request, authorization=known), deadline)
-        if answer.status != 401:
-            return answer
-        challenge = parse_challenge(answer.headers.get("WWW-Authenticate", ""))
-        fresh = self._log_in(repository, challenge, scope, deadline)
-        if fresh is None:
-            return answer
-        with self._lock:
-            self._authorizations[key] = fresh
-        return self._http.send(replace(request, authorization=fresh), deadline)
-
-    def _log_in(
-        self, repository: Repository, challenge: Challenge | None, scope: str, deadline: Deadline
-    ) -> Secret | None:
-        login = self._credentials.login(repository.registry)
-        match challenge:
-            case BasicChallenge():
-                usable = login is not None and not login.is_identity_token
-                return basic(login.username, login.password) if login is not None and usable else None
-            case BearerChallenge():
-                return self._token(repository, challenge, login, scope, deadline)
-            case None:
-                return None
-
-    def _token(
-        self, repository: Repository, challenge: BearerChallenge, login: Login | None, scope: str, deadline: Deadline
-    ) -> Secret:
-        host = api_host(repository.registry)
-        realm = check_realm(challenge.realm, host, self._token_hosts)
-        request = _token_request(realm, challenge.service, login, scope)
-        answer = self._http.send(request, deadline)
-        if answer.status != 200:
-            raise self._refusal(repository, answer, push="push" in scope)
-        document = json_object(answer.body, f"the token service of {host}")
-        token = document.get("token") or document.get("access_token")
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-            raise RemoteError(
-                f"the token service of {host} gave no token", where=realm.partition("?")[0], hint="run again"
-            )
-        return Secret(f"Bearer {token}", f"the token service of {host}")
-
-    def _refusal(self, repository: Repository, answer: Answer, *, push: bool) -> RemoteError:
-        logged_in = self._credentials.login(repository.registry) is not None
-        details = _messages(answer)
-        if answer.status in (401, 403):
-            return LoginRefused(
-                f"the registry does not let this job {'push to' if push else 'read'} {repository} ({answer.status})",
-                where=str(repository),
-                hint=login_hint(repository.registry, logged_in=logged_in),
-                details=details,
-            )
-        if answer.status == 404:
-            return RemoteError(
-                f"the registry has no repository {repository.path}",
-                where=str(repository),
-                hint="create it there first, or correct the image's repository",
-                details=details,
-            )
-        return RemoteError(
-            f"the registry answered {answer.status}", where=str(repository), hint="run again", details=details
-        )
-
-    def _give_up_upload(self, repository: Repository, location: str) -> None:
-        scope = f"repository:{repository.path}:pull,push"
-        deadline = Deadline(self._clock, 10.0)
-        url = self._http.base(api_host(repository.registry)) + location
-        try:
-            self._authorized(repository, Request("DELETE", url, _MAX_SMALL), scope, deadline)
-        except (RemoteError, RegistryLied):
-            return  # an upload without content expires by itself; what was asked is answered
+class _Overtaken(RemoteError):
+    """The fallback tag was written by somebody else between our write and our look."""
 
 
-def _token_request(realm: str, service: str | None, login: Login | None, scope: str) -> Request:
-    """By the token specification: GET with Basic, or for an identity token OAuth 2's refresh by POST."""
-    fields = {"scope": scope} | ({"service": service} if service else {})
-    if login is not None and login.is_identity_token:
-        form = fields | {
-            "grant_type": "refresh_token",
-            "refresh_token": login.password.reveal(),
-            "client_id": "hybrid-ci",
-        }
-        return Request("POST", realm, _MAX_SMALL, form=form)
-    authorization = basic(login.username, login.password) if login is not None else None
-    return Request("GET", _with_query(realm, fields), _MAX_SMALL, authorization=authorization)
-
-
-def _with_query(url: str, fields: Mapping[str, str]) -> str:
-    from urllib.parse import urlencode
-
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(fields)}"
+def _next_page(answer: Answer) -> str:
+    """The path of the next page that a ``Link`` header names (RFC 8288); empty when this was the last one."""
+    target, _, parameters = answer.headers.get("Link", "").partition(">")
+    if 'rel="next"' not in parameters or not target.startswith("</v2/"):
+        return ""
+    return target.removeprefix("<")
 
 
 def _check_claim(answer: Answer, where: str) -> None:
@@ -273,31 +221,3 @@ def _check_claim(answer: Answer, where: str) -> None:
     except InvalidReference:
         raise RegistryLied("the registry names a digest that is none", where=where, details=[claimed[:200]]) from None
     verified(answer.body, digest, where)
-
-
-def _messages(answer: Answer) -> list[str]:
-    """What the registry says about an error (distribution specification, error codes)."""
-    try:
-        errors = json_object(answer.body, "").get("errors")
-    except RegistryLied:
-        return []
-    if not isinstance(errors, list):
-        return []
-    return [f"{error.get('code')}: {error.get('message')}"[:300] for error in errors[:5] if isinstance(error, dict)]
-
-
-def _verify(ca_bundle: Path | None, environment: Mapping[str, str]) -> str | bool:
-    """The CA file to trust: the one that is given, else the environment's, else the machine's."""
-    if ca_bundle is not None:
-        if not ca_bundle.is_file():
-            raise ConfigurationError(
-                "the CA bundle for registries does not exist",
-                where=str(ca_bundle),
-                hint="correct HYBRID_CI_CA_BUNDLE",
-            )
-        return str(ca_bundle)
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        path = environment.get(variable)
-        if path and Path(path).exists():
-            return path
-    return True

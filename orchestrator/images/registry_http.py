@@ -53,6 +53,8 @@ class Request:
     authorization: Secret | None = None
     form: Mapping[str, str] | None = None
     follow: bool = False
+    body: bytes | None = None
+    media_type: str = "application/octet-stream"  # of the body
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ class RegistryHttp:
             request.method,
             request.url,
             headers=_headers(request),
-            data=dict(request.form) if request.form is not None else None,
+            data=dict(request.form) if request.form is not None else request.body,
             allow_redirects=False,
             stream=True,
             timeout=(
@@ -220,7 +222,9 @@ def _headers(request: Request) -> dict[str, str]:
     headers["Accept"] = ", ".join(request.accept) or "application/json"
     if request.authorization is not None:
         headers["Authorization"] = request.authorization.reveal()
-    if request.method == "POST" and request.form is None:
+    if request.body is not None:
+        headers["Content-Type"] = request.media_type
+    elif request.method in ("POST", "PUT") and request.form is None:
         headers["Content-Length"] = "0"
     return headers
 

@@ -21,6 +21,7 @@ from orchestrator.images.registry import HttpRegistry
 from tests.contract.engines import OneLogin
 from tests.servers.registry_put import RegistryWriter
 from tests.servers.registry_scripted import Reply, ScriptedRegistry, scripted_registry
+from tests.servers.registry_storing import StoringRegistry
 from tests.simulators.registry import SimulatedRegistry
 
 KINDS = [
@@ -73,11 +74,11 @@ class _SimulatedWriter:
         self._registry, self._host = registry, host
 
     def blob(self, repository: str, content: bytes) -> Digest:
-        return self._registry.put_blob(Repository(self._host, repository), content)
+        return self._registry.store_blob(Repository(self._host, repository), content)
 
     def manifest(self, repository: str, media_type: str, content: bytes, reference: str) -> Digest:
         tag = None if ":" in reference else reference
-        return self._registry.put_manifest(Repository(self._host, repository), media_type, content, tag)
+        return self._registry.store_manifest(Repository(self._host, repository), media_type, content, tag)
 
 
 class _ScriptedWriter:
@@ -104,8 +105,7 @@ def shelf(request: pytest.FixtureRequest) -> Iterator[Shelf]:
             case "scripted":
                 server = stack.enter_context(scripted_registry())
                 server.on("GET", "/v2/.*/tags/list", Reply(200, b'{"tags":[]}'))
-                upload = Reply(202, headers={"Location": f"/v2/{path}/blobs/uploads/1"})
-                server.on("POST", "/v2/.*/blobs/uploads/", upload)
+                StoringRegistry(server)
                 writer = _ScriptedWriter(server)
                 real = stack.enter_context(HttpRegistry(Anonymous()))
                 yield Shelf(real, writer, Repository(server.host, path))
@@ -222,3 +222,83 @@ def test_a_login_that_is_wrong_reads_nothing(locked: tuple[Registry, Repository]
     registry, repository = locked
     with pytest.raises(LoginRefused):
         registry.resolve(TaggedImage(repository, "1"))
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+RECORD = "application/vnd.hybrid-ci.release.v1+json"
+
+
+def artifact(subject: Digest, note: str, kind: str = RECORD) -> bytes:
+    """The manifest of an artifact that refers to ``subject``; its one blob is the empty object."""
+    empty = {
+        "mediaType": "application/vnd.oci.empty.v1+json",
+        "digest": str(Digest.of(b"{}")),
+        "size": 2,
+    }
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": kind,
+        "config": empty,
+        "layers": [empty],
+        "subject": {"mediaType": OCI_MANIFEST, "digest": str(subject), "size": 1},
+        "annotations": {"note": note},
+    }
+    return json.dumps(document).encode()
+
+
+def test_a_blob_that_was_put_is_read_back(shelf: Shelf) -> None:
+    digest = shelf.registry.put_blob(shelf.repository, b"some bytes")
+    assert digest == Digest.of(b"some bytes")
+    assert shelf.registry.blob(shelf.repository, digest) == b"some bytes"
+
+
+def test_putting_a_blob_twice_changes_nothing(shelf: Shelf) -> None:
+    assert shelf.registry.put_blob(shelf.repository, b"x") == shelf.registry.put_blob(shelf.repository, b"x")
+
+
+def test_a_tag_is_put_on_a_manifest_without_uploading_a_layer(shelf: Shelf) -> None:
+    digest, _ = shelf.put_manifest(tag="key")
+    manifest = shelf.registry.manifest(shelf.repository, digest)
+    assert manifest is not None
+    put = shelf.registry.put_manifest(shelf.repository, manifest.content, manifest.media_type, "1.0")
+    assert put == digest
+    assert shelf.registry.resolve(shelf.tagged("1.0")) == digest
+    assert shelf.registry.resolve(shelf.tagged("key")) == digest
+
+
+def test_an_image_that_nothing_refers_to_has_no_referrers(shelf: Shelf) -> None:
+    digest, _ = shelf.put_manifest()
+    assert list(shelf.registry.referrers(shelf.repository, digest, RECORD)) == []
+
+
+def test_an_artifact_is_listed_with_the_image_that_it_refers_to(shelf: Shelf) -> None:
+    digest, _ = shelf.put_manifest()
+    shelf.registry.put_blob(shelf.repository, b"{}")
+    attached = shelf.registry.attach(shelf.repository, digest, artifact(digest, "first"), OCI_MANIFEST)
+    (found,) = shelf.registry.referrers(shelf.repository, digest, RECORD)
+    assert (found.digest, found.artifact_type, found.annotations) == (attached, RECORD, {"note": "first"})
+
+
+def test_an_artifact_that_is_attached_twice_is_listed_once(shelf: Shelf) -> None:
+    digest, _ = shelf.put_manifest()
+    shelf.registry.put_blob(shelf.repository, b"{}")
+    for _ in range(2):
+        shelf.registry.attach(shelf.repository, digest, artifact(digest, "once"), OCI_MANIFEST)
+    assert len(shelf.registry.referrers(shelf.repository, digest, RECORD)) == 1
+
+
+def test_artifacts_of_another_type_are_not_listed(shelf: Shelf) -> None:
+    digest, _ = shelf.put_manifest()
+    shelf.registry.put_blob(shelf.repository, b"{}")
+    shelf.registry.attach(shelf.repository, digest, artifact(digest, "ours"), OCI_MANIFEST)
+    other = "application/vnd.example.sbom.v1+json"
+    shelf.registry.attach(shelf.repository, digest, artifact(digest, "theirs", other), OCI_MANIFEST)
+    assert [one.annotations["note"] for one in shelf.registry.referrers(shelf.repository, digest, RECORD)] == ["ours"]
+
+
+def test_a_login_that_is_wrong_writes_nothing(locked: tuple[Registry, Repository]) -> None:
+    registry, repository = locked
+    with pytest.raises(LoginRefused):
+        registry.put_blob(repository, b"{}")

@@ -150,14 +150,14 @@ def test_an_image_swapped_between_test_and_push_is_not_handed_off(workshop: Work
 
 
 def test_a_registry_that_serves_other_bytes_is_not_believed(workshop: Workshop) -> None:
-    put = workshop.registry.put_manifest
+    put = workshop.registry.store_manifest
 
     def lying(repository: Repository, media_type: str, content: bytes, tag: str | None = None):  # type: ignore[no-untyped-def]
         digest = put(repository, media_type, content, tag)
         workshop.registry.served_instead[digest] = content.replace(b"schemaVersion", b"schemaversion")
         return digest
 
-    workshop.registry.put_manifest = lying  # type: ignore[method-assign]
+    workshop.registry.store_manifest = lying  # type: ignore[method-assign]
 
     with pytest.raises(HybridCIError):
         workshop.release()

@@ -132,14 +132,14 @@ class SimulatedEngine:
             if self.registry.immutable_tags and target.tag in self.registry.stored(repository).tags:
                 raise push_error(f"denied: tag {target.tag} is immutable", target, logged_in=True)
             reporter.progress(stage, "1 of 1 layers, 0.0 MiB")
-            self.registry.put_blob(repository, found.config)
-            self.registry.put_blob(repository, found.layer)
+            self.registry.store_blob(repository, found.config)
+            self.registry.store_blob(repository, found.layer)
             single = DOCKER_MANIFEST if self.store is Store.CLASSIC else OCI_MANIFEST
             if found.index is None:
-                digest = self.registry.put_manifest(repository, single, found.manifest, target.tag)
+                digest = self.registry.store_manifest(repository, single, found.manifest, target.tag)
             else:
-                self.registry.put_manifest(repository, single, found.manifest)
-                digest = self.registry.put_manifest(repository, OCI_INDEX, found.index, target.tag)
+                self.registry.store_manifest(repository, single, found.manifest)
+                digest = self.registry.store_manifest(repository, OCI_INDEX, found.index, target.tag)
             return None if self.store is Store.PODMAN else digest
 
     def close(self) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from orchestrator.core.errors import RemoteError
 from orchestrator.core.image import Digest, Repository, TaggedImage
-from orchestrator.images.base import RegistryManifest
+from orchestrator.images.base import Descriptor, RegistryManifest
 from orchestrator.images.errors import LoginRefused, login_hint
 from orchestrator.images.manifest import json_object, read_manifest, verified
+from orchestrator.images.referrers import Listing, read_referrers, with_referrer
 
 
 class Faults:
@@ -47,6 +48,7 @@ class StoredRepository:
     manifests: dict[Digest, tuple[str, bytes]] = field(default_factory=dict)
     blobs: dict[Digest, bytes] = field(default_factory=dict)
     tags: dict[str, Digest] = field(default_factory=dict)
+    referrers: dict[Digest, Listing] = field(default_factory=dict)
 
 
 class SimulatedRegistry:
@@ -96,11 +98,52 @@ class SimulatedRegistry:
     def config(self, repository: Repository, digest: Digest) -> Mapping[str, object]:
         """The configuration, hashed."""
         with self.faults.around("config"):
+            return json_object(self._blob(repository, digest), "")
+
+    def blob(self, repository: Repository, digest: Digest) -> bytes:
+        """A blob, hashed."""
+        with self.faults.around("blob"):
+            return self._blob(repository, digest)
+
+    def referrers(self, repository: Repository, subject: Digest, artifact_type: str) -> Sequence[Descriptor]:
+        """What was attached."""
+        with self.faults.around("referrers"):
             self._check_allowed(repository)
-            content = self.stored(repository).blobs.get(digest)
-            if content is None:
-                raise RemoteError("the registry does not hold this configuration", where=f"{repository}@{digest}")
-            return json_object(verified(self.served_instead.get(digest, content), digest, str(repository)), "")
+            listed = self.stored(repository).referrers.get(subject)
+            return read_referrers(listed.content, artifact_type, str(subject)) if listed else ()
+
+    def put_blob(self, repository: Repository, content: bytes) -> Digest:
+        """Store a blob."""
+        with self.faults.around("put_blob"):
+            self._check_pushes(repository)
+            return self.store_blob(repository, content)
+
+    def put_manifest(self, repository: Repository, content: bytes, media_type: str, tag: str | None = None) -> Digest:
+        """Store a manifest, and move the tag."""
+        with self.faults.around("put_manifest"):
+            self._check_pushes(repository)
+            return self.store_manifest(repository, media_type, content, tag)
+
+    def attach(self, repository: Repository, subject: Digest, content: bytes, media_type: str) -> Digest:
+        """Store an artifact's manifest, and list it."""
+        with self.faults.around("attach"):
+            self._check_pushes(repository)
+            lists = self.stored(repository).referrers
+            listed = with_referrer(lists[subject].content if subject in lists else None, content, str(subject))
+            lists[subject] = listed or lists[subject]
+            return self.store_manifest(repository, media_type, content)
+
+    def _blob(self, repository: Repository, digest: Digest) -> bytes:
+        self._check_allowed(repository)
+        content = self.stored(repository).blobs.get(digest)
+        if content is None:
+            raise RemoteError("the registry does not hold this blob", where=f"{repository}@{digest}")
+        return verified(self.served_instead.get(digest, content), digest, str(repository))
+
+    def _check_pushes(self, repository: Repository) -> None:
+        self._check_allowed(repository)
+        if repository in self.denied:
+            raise self._login_refused(repository)
 
     # --- what a push does -----------------------------------------------------------------------------------------
 
@@ -108,13 +151,13 @@ class SimulatedRegistry:
         """The repository's shelf, made on first use."""
         return self.repositories.setdefault(repository, StoredRepository())
 
-    def put_blob(self, repository: Repository, content: bytes) -> Digest:
+    def store_blob(self, repository: Repository, content: bytes) -> Digest:
         """Store a blob."""
         digest = Digest.of(content)
         self.stored(repository).blobs[digest] = content
         return digest
 
-    def put_manifest(self, repository: Repository, media_type: str, content: bytes, tag: str | None = None) -> Digest:
+    def store_manifest(self, repository: Repository, media_type: str, content: bytes, tag: str | None = None) -> Digest:
         """Store a manifest or an index, and move the tag to it."""
         digest = Digest.of(content)
         stored = self.stored(repository)
