@@ -6,12 +6,11 @@ at its n-th call, before or after the effect; the server's list can lag behind i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from orchestrator.core.errors import ConfigurationError, Refused, RemoteError
+from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.engine.clock import Clock
 from orchestrator.forges.base import (
@@ -24,7 +23,8 @@ from orchestrator.forges.base import (
     PullRequestState,
 )
 from tests.servers.git_repositories import Content
-from tests.simulators.gitops_repository import Failure, Moment, SimulatedGitServer
+from tests.simulators.faults import FailingCalls
+from tests.simulators.gitops_repository import SimulatedGitServer
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _COMMITTER = "simulated forge <forge@example.com>"
@@ -109,7 +109,7 @@ class SimulatedForgeServer:
         return merged
 
 
-class SimulatedForge:
+class SimulatedForge(FailingCalls):
     """One client. ``calls`` lists what was called, in order."""
 
     def __init__(
@@ -118,23 +118,9 @@ class SimulatedForge:
         actor: str = "hybrid-ci",
         before_call: Callable[[str], None] | None = None,
     ) -> None:
-        """``before_call`` is told each method's name first: a scheduler can give the baton to somebody else there."""
+        """``before_call`` is told each method's name first."""
+        super().__init__(before_call)
         self.server, self.actor = server, actor
-        self._before_call = before_call
-        self.calls: list[str] = []
-        self.failures: list[Failure] = []
-
-    def fail(
-        self,
-        number: int = 1,
-        moment: Moment = "before",
-        error: BaseException | None = None,
-        method: str | None = None,
-    ) -> None:
-        """Fail at a call that is still to come: the ``number``-th from now, of ``method`` or of any."""
-        already = sum(1 for call in self.calls if method in (None, call))
-        error = error or RemoteError("the simulated forge failed")
-        self.failures.append(Failure(already + number, moment, error, method))
 
     # --- Forge ---------------------------------------------------------------------------------------------------
 
@@ -273,21 +259,6 @@ class SimulatedForge:
         if tip is None:
             raise ConfigurationError(f"the repository has no branch {branch}")
         return tip
-
-    @contextmanager
-    def _call(self, method: str) -> Iterator[None]:
-        if self._before_call is not None:
-            self._before_call(method)
-        self.calls.append(method)
-        self._fail_if_planned(method, "before")
-        yield
-        self._fail_if_planned(method, "after")
-
-    def _fail_if_planned(self, method: str, moment: Moment) -> None:
-        for failure in self.failures:
-            number = sum(1 for call in self.calls if failure.method in (None, call))
-            if failure.moment == moment and failure.number == number and failure.method in (None, method):
-                raise failure.error
 
 
 def _by_context(statuses: Mapping[str, CommitStatus]) -> list[CommitStatus]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
 from orchestrator.core.names import BranchName, CommitId, RefName, RepoPath
@@ -15,8 +13,8 @@ from orchestrator.core.patterns import matches
 from orchestrator.engine.clock import Clock
 from orchestrator.gitops.base import CommitInfo, Landed, LostRace, PushOutcome, Unreadable
 from tests.servers.git_repositories import Content, Executable, Link, Submodule
+from tests.simulators.faults import FailingCalls
 
-Moment = Literal["before", "after"]
 _PERSON = "A Person <person@example.com>"
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -95,17 +93,7 @@ def _hash(value: object) -> str:
     return hashlib.sha1(repr(value).encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
 
 
-@dataclass
-class Failure:
-    """Raise ``error`` at the ``number``-th call (1 is the first) of ``method`` (None: of any)."""
-
-    number: int
-    moment: Moment = "before"
-    error: BaseException = field(default_factory=lambda: RemoteError("the simulated remote failed"))
-    method: str | None = None
-
-
-class SimulatedGitOps:
+class SimulatedGitOps(FailingCalls):
     """One client of a simulated server. ``calls`` lists what was called, in order."""
 
     def __init__(
@@ -115,28 +103,14 @@ class SimulatedGitOps:
         identity: str = "hybrid-ci <hybrid-ci@localhost>",
         before_call: Callable[[str], None] | None = None,
     ) -> None:
-        """``before_call`` is told each method's name first: a scheduler can give the baton to somebody else there."""
+        """``before_call`` is told each method's name first."""
+        super().__init__(before_call)
         self.server, self._clock, self._identity = server, clock, identity
-        self._before_call = before_call
-        self.calls: list[str] = []
-        self.failures: list[Failure] = []
 
     @property
     def url(self) -> str:
         """See the port."""
         return "https://git.example/acme/gitops"
-
-    def fail(
-        self,
-        number: int = 1,
-        moment: Moment = "before",
-        error: BaseException | None = None,
-        method: str | None = None,
-    ) -> None:
-        """Fail at a call that is still to come: the ``number``-th from now, of ``method`` or of any."""
-        already = sum(1 for call in self.calls if method in (None, call))
-        error = error or RemoteError("the simulated remote failed")
-        self.failures.append(Failure(already + number, moment, error, method))
 
     def tips(self, refs: Sequence[RefName]) -> Mapping[RefName, CommitId]:
         """See the port."""
@@ -211,21 +185,6 @@ class SimulatedGitOps:
         """See the port."""
         with self._call("check_push"):
             return
-
-    @contextmanager
-    def _call(self, method: str) -> Iterator[None]:
-        if self._before_call is not None:
-            self._before_call(method)
-        self.calls.append(method)
-        self._fail_if_planned(method, "before")
-        yield
-        self._fail_if_planned(method, "after")
-
-    def _fail_if_planned(self, method: str, moment: Moment) -> None:
-        for failure in self.failures:
-            number = sum(1 for call in self.calls if failure.method in (None, call))
-            if failure.moment == moment and failure.number == number and failure.method in (None, method):
-                raise failure.error
 
     def _stored(self, commit: CommitId) -> StoredCommit:
         if commit not in self.server.commits:
