@@ -6,8 +6,8 @@ import http.client
 import time
 from dataclasses import dataclass
 
+from orchestrator.engine.bounded import within
 from orchestrator.images.base import MEBIBYTE
-from orchestrator.images.bounded import within
 
 _MAX_BODY = MEBIBYTE
 _GRACE = 1.0  # seconds for what was read in time to be handed over

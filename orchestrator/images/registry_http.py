@@ -22,8 +22,8 @@ from requests.utils import get_environ_proxies
 
 from orchestrator.core.errors import ConfigurationError, RemoteError
 from orchestrator.core.secret import Secret
+from orchestrator.engine.bounded import within
 from orchestrator.engine.clock import Clock, Deadline
-from orchestrator.images.bounded import within
 from orchestrator.images.manifest import RegistryLied
 from orchestrator.images.registry_auth import is_loopback
 

@@ -39,8 +39,8 @@ ROOMS: dict[str, set[str]] = {
 # Which third-party package may be imported where: a room, or single modules of it.
 THIRD_PARTIES: dict[str, set[str]] = {
     "docker": {"images"},
-    "requests": {"images"},
-    "urllib3": {"images"},  # what requests and docker raise and retry with
+    "requests": {"images", "forges.exchange"},
+    "urllib3": {"images", "forges.exchange"},  # what requests and docker raise and retry with
     "git": {"git"},
     "github": {"forges"},
     "gitlab": {"forges"},
@@ -338,7 +338,7 @@ def test_meaning_never_comes_from_any_exception_at_all() -> None:
         "engine/process.py": 1,  # the listener's error, raised again in the caller's thread
         "engine/parallel.py": 2,  # the calls' errors, likewise; and the interruption
         "engine/events.py": 1,  # a stage that failed, raised again
-        "images/bounded.py": 1,  # the call's error, raised again in the thread that waits
+        "engine/bounded.py": 1,  # the call's error, raised again in the thread that waits
     }
     counted: dict[str, list[str]] = {}
     for module in modules():

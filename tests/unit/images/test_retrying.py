@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from orchestrator.images.bounded import within
+from orchestrator.engine.bounded import within
 from orchestrator.images.retrying import retry
 from tests.simulators.clock import FakeClock
 
