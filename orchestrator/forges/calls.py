@@ -50,7 +50,7 @@ class LoginRefused(RemoteError):
 
 
 class Login(Protocol):
-    """Where the Authorization header comes from."""
+    """Where the value of the Authorization header (or whichever one the forge takes) comes from."""
 
     def authorization(self) -> Secret | None:
         """Its whole value, such as ``Bearer …``; None to ask without one. May ask the forge for a token."""
@@ -88,6 +88,7 @@ class Calls:
         pace: Pace | None = None,
         limits: Limits | None = None,
         jitter: Jitter | None = None,
+        login_header: str = "Authorization",
     ) -> None:
         """``explain`` turns a refusal (401, 403) into a better error than the general one.
 
@@ -98,7 +99,9 @@ class Calls:
         self._login, self._explain = login, explain
         self._patience, self._seconds, self._jitter = patience, seconds, jitter
         self._pacer = _Pacer(clock, pace or Pace())
-        self._exchanger = Exchanger(self.address, ca_bundle=ca_bundle, headers=headers, limits=limits)
+        self._exchanger = Exchanger(
+            self.address, ca_bundle=ca_bundle, headers=headers, limits=limits, login_header=login_header
+        )
         self._current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
     @property

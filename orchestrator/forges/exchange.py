@@ -42,7 +42,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. ``payload`` is sent as JSON; ``authorization`` is the whole value of that header."""
+    """One request. ``payload`` is sent as JSON; ``authorization`` is the whole value of the login's header."""
 
     method: str
     url: str
@@ -167,8 +167,11 @@ class Exchanger:
         ca_bundle: Path | None = None,
         headers: Mapping[str, str] | None = None,
         limits: Limits | None = None,
+        login_header: str = "Authorization",
     ) -> None:
+        """``login_header`` is the header that a request's ``authorization`` goes into."""
         self._address = address
+        self._login_header = login_header
         self._verify: str | bool = str(ca_bundle) if ca_bundle else True
         self._headers = {"User-Agent": "hybrid-ci", "Accept-Encoding": "identity", **(headers or {})}
         self._limits = limits or Limits()
@@ -213,7 +216,7 @@ class Exchanger:
         elif request.method in ("POST", "PUT", "PATCH"):
             headers["Content-Length"] = "0"
         if request.authorization is not None:
-            headers["Authorization"] = request.authorization.reveal()
+            headers[self._login_header] = request.authorization.reveal()
         left = max(0.1, seconds)
         with self._session.request(
             request.method,
