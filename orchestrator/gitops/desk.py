@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.core.change import Change, ChangePlan, PlannedPin, trailers
+from orchestrator.core.change import Change, ChangePlan, PlannedPin
 from orchestrator.core.environment import Environment, Policy
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.image import Repository
 from orchestrator.core.names import BranchName, CommitId, RefName, RepoPath
+from orchestrator.core.trailers import trailers
 from orchestrator.engine.clock import Clock
 from orchestrator.forges.base import Forge
 from orchestrator.gitops.base import GitOpsRepository
@@ -99,11 +100,11 @@ class Desk:
 
 def missing_branch(repository: GitOpsRepository, branch: BranchName) -> ConfigurationError:
     """What to raise when the branch that should hold the environment is not there."""
-    return ConfigurationError(
-        f"the GitOps repository has no branch {branch.value!r}",
-        where=repository.url,
-        hint="set gitops.base in hybrid-ci.yaml to its protected branch, or push a first commit",
-    )
+    default = repository.default_branch()
+    hint = "set gitops.base in hybrid-ci.yaml to its protected branch, or push a first commit"
+    if default is not None and default != branch:
+        hint = f"its default branch is {default.value!r}: set gitops.base in hybrid-ci.yaml to it if it was renamed"
+    return ConfigurationError(f"the GitOps repository has no branch {branch.value!r}", where=repository.url, hint=hint)
 
 
 def commit_message(plan: ChangePlan) -> str:

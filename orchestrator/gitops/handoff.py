@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.core.change import Change, ChangePlan, read_trailers
+from orchestrator.core.change import Change, ChangePlan
 from orchestrator.core.environment import Environment, Strategy
-from orchestrator.core.errors import ConfigurationError, Refused, RemoteError
-from orchestrator.core.names import CommitId, RefName
+from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
+from orchestrator.core.names import CommitId, RefName, RepoPath
+from orchestrator.core.trailers import read_trailers
 from orchestrator.engine.clock import Deadline
 from orchestrator.engine.retry import Backoff
 from orchestrator.forges.base import Forge, PullRequestDraft
@@ -74,9 +75,34 @@ def _commit_once(
     if plan.empty:
         return Superseded(newer, None)
     commit = desk.commit(plan)
-    if isinstance(desk.repository.push(branch.ref, commit, tip), LostRace):
+    pushed = desk.repository.push(branch.ref, commit, tip)
+    if isinstance(pushed, LostRace):
+        _respect_a_hand(desk, environment, plan, pushed.actual)
         return None
     return Committed(plan, commit, branch)
+
+
+def _respect_a_hand(desk: Desk, environment: Environment, plan: ChangePlan, actual: CommitId | None) -> None:
+    """A person who moved one of the plan's pins while we were at it may have meant to stop it. Raises Conflict."""
+    if actual is None or not _replaced(plan, desk.plan(environment, plan.change, actual)):
+        return
+    for commit in desk.repository.commits(plan.base, actual):
+        if read_trailers(commit.message) is not None or not commit.parents:
+            continue
+        before, after = (desk.plan(environment, plan.change, one) for one in (commit.parents[0], commit.id))
+        if moved := _replaced(before, after):
+            raise Conflict(
+                f"{commit.committer} moved a pin by hand while this change was on its way to it",
+                where=f"{desk.repository.url}, commit {commit.id.short}",
+                hint="nothing was written; if the change shall replace what was set by hand, run it again",
+                details=[str(path) for path in sorted(moved, key=str)],
+            )
+
+
+def _replaced(earlier: ChangePlan, later: ChangePlan) -> set[RepoPath]:
+    """The files in which a pin of the change holds something else in between."""
+    was, now = ({(pin.path, pin.before) for pin in plan.pins} for plan in (earlier, later))
+    return {path for path, _ in was - now} & {path for path, _ in now - was}
 
 
 def _not_backwards(desk: Desk, change: Change, tip: CommitId) -> tuple[Change, Change | None]:
