@@ -7,16 +7,16 @@ whatever the branch's tip is by then.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TypeVar
 
-from orchestrator.core.image import ImageReference, InvalidReference, PinnedImage
+from orchestrator.core.image import ImageReference, PinnedImage, Repository
 from orchestrator.core.names import BranchName, CommitId, InvalidName, RepoPath
-from orchestrator.core.release import Release, SourceCommit
+from orchestrator.core.release import RecordReference, Release, SourceCommit, Tested
 
-_TRAILER = re.compile(r"Hybrid-CI-(?P<key>[A-Za-z-]+): ?(?P<value>.*)")
-_COUNT = re.compile(r"[1-9][0-9]{0,17}")
+_Proven = TypeVar("_Proven", Tested, RecordReference)
 
 
 class Action(StrEnum):
@@ -24,6 +24,7 @@ class Action(StrEnum):
 
     RELEASE = "release"
     PIN = "pin"
+    PROMOTE = "promote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Carried:
 class Change:
     """What shall run where. ``scope`` is the application; with the environment it names the branch.
 
-    ``images`` are this release's own; ``carried`` are those of earlier handoffs that nobody merged yet.
+    ``images`` are this release's own; ``carried`` are those of earlier handoffs that nobody merged yet. ``tested``
+    and ``records`` say what was proven of the images; they are no part of what the change writes into manifests.
     """
 
     action: Action
@@ -67,6 +69,8 @@ class Change:
     source: CommitId | None = None
     position: Position | None = None
     carried: tuple[Carried, ...] = ()
+    tested: tuple[Tested, ...] = ()
+    records: tuple[RecordReference, ...] = ()
 
     @classmethod
     def of(cls, action: Action, environment: str, release: Release) -> Change:
@@ -79,7 +83,9 @@ class Change:
             release.pins,
             release.id,
             source.id if source else None,
-            _position(source) if source else None,
+            position_of(source) if source else None,
+            tested=release.tested,
+            records=release.records,
         )
 
     @property
@@ -102,8 +108,15 @@ class Change:
         if not own:
             return None
         ours = {image.repository for image in own}
-        carried = tuple(one for repository, one in theirs.items() if repository not in ours)
-        return replace(self, images=own, carried=carried if carry else ())
+        carried = tuple(one for repository, one in theirs.items() if repository not in ours) if carry else ()
+        waiting = {one.image.repository for one in carried}
+        return replace(
+            self,
+            images=own,
+            carried=carried,
+            tested=_about(ours, self.tested) + _about(waiting, other.tested),
+            records=_about(ours, self.records) + _about(waiting, other.records),
+        )
 
     def _each(self) -> tuple[Carried, ...]:
         return (*(Carried(image, self.position) for image in self.images), *self.carried)
@@ -112,7 +125,11 @@ class Change:
         return self.position is not None and other is not None and self.position.before(other.position)
 
 
-def _position(source: SourceCommit) -> Position | None:
+def _about(repositories: Set[Repository], proven: tuple[_Proven, ...]) -> tuple[_Proven, ...]:
+    return tuple(one for one in proven if one.repository in repositories)
+
+
+def position_of(source: SourceCommit) -> Position | None:
     """Where the commit stands; None where nobody can say, or what the CI calls its branch is none."""
     if not source.branch or not source.first_parent_count:
         return None
@@ -170,84 +187,3 @@ class ChangePlan:
     def empty(self) -> bool:
         """There is nothing to do."""
         return not self.edits
-
-
-def trailers(change: Change) -> Iterator[str]:
-    """The lines that carry the intent in a commit message. Raises InvalidName for a part that is no single line."""
-    yield f"Hybrid-CI-Action: {change.action}"
-    yield f"Hybrid-CI-Environment: {_one_line(change.environment)}"
-    yield f"Hybrid-CI-Scope: {_one_line(change.scope)}"
-    yield f"Hybrid-CI-Release: {_one_line(change.release)}"
-    for image in change.images:
-        yield f"Hybrid-CI-Pin: {image}"
-    if change.source is not None:
-        position = f" {change.position.count} {change.position.branch}" if change.position else ""
-        yield f"Hybrid-CI-Source: {change.source}{position}"
-    for one in change.carried:
-        place = f" {one.position.count} {one.position.branch}" if one.position else ""
-        yield f"Hybrid-CI-Carried: {one.image}{place}"
-
-
-def _one_line(text: str) -> str:
-    """The text, when it can't end its line or begin another. Raises InvalidName."""
-    if text.splitlines() != [text]:
-        raise InvalidName(f"{text!r} can't stand in a commit trailer", hint="it has to be a single line")
-    return text
-
-
-def read_trailers(message: str) -> Change | None:
-    """The change that a commit message carries; None when it carries none, or a damaged one.
-
-    Only the last paragraph counts, and never the first: above it everybody may write what they like.
-    """
-    above, _, last = message.replace("\r\n", "\n").rstrip("\n").rpartition("\n\n")
-    if not above.strip():
-        return None
-    found: dict[str, list[str]] = {}
-    for line in last.split("\n"):
-        if match := _TRAILER.fullmatch(line):
-            found.setdefault(match["key"], []).append(match["value"])
-    try:
-        source, position = _read_source(found)
-        return Change(
-            Action(_only(found["Action"])),
-            _only(found["Environment"]),
-            _only(found["Scope"]),
-            tuple(PinnedImage.parse(text) for text in found["Pin"]),
-            _only(found["Release"]),
-            source,
-            position,
-            tuple(_read_carried(text) for text in found.get("Carried", ())),
-        )
-    except (KeyError, ValueError, InvalidReference, InvalidName):
-        return None
-
-
-def _only(values: list[str]) -> str:
-    (value,) = values  # ValueError: said twice, it says nothing
-    if not value:
-        raise ValueError("empty")
-    return value
-
-
-def _read_source(found: dict[str, list[str]]) -> tuple[CommitId | None, Position | None]:
-    if "Source" not in found:
-        return None, None
-    commit, place = _read_placed(_only(found["Source"]))
-    return CommitId(commit), place
-
-
-def _read_carried(text: str) -> Carried:
-    reference, place = _read_placed(text)
-    return Carried(PinnedImage.parse(reference), place)
-
-
-def _read_placed(text: str) -> tuple[str, Position | None]:
-    """``VALUE`` or ``VALUE COUNT BRANCH``."""
-    value, space, rest = text.partition(" ")
-    if not space:
-        return value, None
-    count, _, branch = rest.partition(" ")
-    if not _COUNT.fullmatch(count):
-        raise ValueError(count)
-    return value, Position(branch, int(count))

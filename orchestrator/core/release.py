@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from orchestrator.core.image import Digest, PinnedImage, Platform
+from orchestrator.core.image import Digest, PinnedImage, Platform, Repository
 from orchestrator.core.names import CommitId
 
 
@@ -53,13 +53,39 @@ class TestResult:
 
 @dataclass(frozen=True, slots=True)
 class ReleasedImage:
-    """An image that was built, tested, pushed and read back. ``kind`` says what the digest is of."""
+    """An image that was built, tested, pushed and read back. ``kind`` says what the digest is of.
+
+    ``built_from`` is the commit whose content it is, where that is another one than the release's: an image that
+    did not change is not built again.
+    """
 
     name: str
     pinned: PinnedImage
     kind: str  # "manifest" | "index"
     config: Digest | None = None
     platforms: tuple[Platform, ...] = ()
+    built_from: CommitId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """That these bytes passed these tests. On the base branch it is evidence, anywhere else a claim.
+
+    ``content`` is the key of what they were built from, ``tests`` of how they were tested; both 64 hex digits.
+    """
+
+    repository: Repository
+    digest: Digest
+    content: str
+    tests: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordReference:
+    """Where the registry holds the release record of an image: an artifact's digest in the image's repository."""
+
+    repository: Repository
+    digest: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +96,8 @@ class Release:
     images: tuple[ReleasedImage, ...]
     source: SourceCommit | None = None
     tests: tuple[TestResult, ...] = field(default=())
+    tested: tuple[Tested, ...] = ()
+    records: tuple[RecordReference, ...] = ()
 
     @property
     def id(self) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from orchestrator.core.change import Change, ChangePlan, read_trailers
+from orchestrator.core.change import Change, ChangePlan
 from orchestrator.core.environment import Environment, Policy
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
 from orchestrator.core.names import CommitId
+from orchestrator.core.trailers import read_trailers
 from orchestrator.forges.base import PullRequest, PullRequestState
 from orchestrator.gitops.base import CommitInfo
 from orchestrator.gitops.desk import Desk

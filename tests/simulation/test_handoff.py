@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.config.loader import load_policy
-from orchestrator.core.change import read_trailers
 from orchestrator.core.environment import POLICY_PATH
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
 from orchestrator.core.names import BranchName, RepoPath
+from orchestrator.core.trailers import read_trailers
 from orchestrator.gitops.handoff import hand_off
 from orchestrator.gitops.outcome import Committed, Opened, Superseded, Unchanged, Updated
 from tests.simulation.town import IDENTITY, MAIN, Town

@@ -18,12 +18,11 @@ from orchestrator.core.change import (
     Position,
     branch_for,
     encode,
-    read_trailers,
-    trailers,
 )
 from orchestrator.core.image import Digest, PinnedImage, Repository
 from orchestrator.core.names import BranchName, CommitId, InvalidName, RepoPath
-from orchestrator.core.release import Release, ReleasedImage, SourceCommit
+from orchestrator.core.release import RecordReference, Release, ReleasedImage, SourceCommit, Tested
+from orchestrator.core.trailers import read_trailers, trailers
 
 COMMIT = CommitId("c0ffee" + "0" * 34)
 API = PinnedImage.parse("ghcr.io/acme/shop/api:1.4.2@sha256:" + "a1" * 32)
@@ -349,3 +348,47 @@ def test_a_plan_without_edits_is_empty() -> None:
     path = RepoPath("a.yaml")
     assert ChangePlan(change(), COMMIT, (), ()).empty
     assert not ChangePlan(change(), COMMIT, (FileEdit(path, b"a", b"b"),), ()).empty
+
+
+# --- what was proven ------------------------------------------------------------------------------------------------
+
+TESTED_API = Tested(API.repository, API.digest, "c1" * 32, "d2" * 32)
+TESTED_WORKER = Tested(WORKER.repository, WORKER.digest, "c3" * 32, "d4" * 32)
+RECORD_API = RecordReference(API.repository, Digest("sha256:" + "e5" * 32))
+RECORD_WORKER = RecordReference(WORKER.repository, Digest("sha256:" + "e6" * 32))
+
+
+def test_what_was_proven_travels_in_the_trailers() -> None:
+    made = change(tested=(TESTED_API, TESTED_WORKER), records=(RECORD_API,))
+    assert read_trailers(message(trailers(made))) == made
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"Hybrid-CI-Tested: {API} {'c1' * 32} {'d2' * 32}",
+        f"Hybrid-CI-Tested: {API.repository}@{API.digest} {'c1' * 32}",
+        f"Hybrid-CI-Tested: {API.repository}@{API.digest} {'C1' * 32} {'d2' * 32}",
+        f"Hybrid-CI-Record: {API}",
+        "Hybrid-CI-Record: ghcr.io/acme/shop/api",
+    ],
+)
+def test_a_damaged_proof_damages_the_whole_intent(line: str) -> None:
+    assert read_trailers(message([*trailers(change()), line])) is None
+
+
+def test_a_newer_release_keeps_what_was_proven_of_the_images_that_it_carries() -> None:
+    older = change(position=Position("main", 41), tested=(TESTED_API, TESTED_WORKER), records=(RECORD_WORKER,))
+    newer_api = Tested(API.repository, Digest("sha256:" + "f7" * 32), "c8" * 32, "d2" * 32)
+    newer = change(images=(PinnedImage(API.repository, "1.5", newer_api.digest),), tested=(newer_api,))
+    made = newer.on_top_of(older, carry=True)
+    assert made is not None
+    assert made.tested == (newer_api, TESTED_WORKER)
+    assert made.records == (RECORD_WORKER,)
+
+
+def test_what_is_not_carried_takes_its_proof_with_it() -> None:
+    older = change(position=Position("main", 41), tested=(TESTED_WORKER,), records=(RECORD_WORKER,))
+    made = change(images=(API,), tested=(TESTED_API,)).on_top_of(older, carry=False)
+    assert made is not None
+    assert (made.tested, made.records) == ((TESTED_API,), ())
