@@ -74,6 +74,8 @@ class Tested:
     ``content`` is the key of what they were built from, ``tests`` of how they were tested; both 64 hex digits.
     """
 
+    __test__ = False  # pytest collects by name
+
     repository: Repository
     digest: Digest
     content: str
