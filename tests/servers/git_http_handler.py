@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import socket
 import struct
 import subprocess
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import IO, TYPE_CHECKING
 
+from tests.servers.git_backend import backend_environment, run_backend
 from tests.servers.git_faults import RECEIVE, RECEIVE_REFS, UPLOAD, UPLOAD_REFS
 
 if TYPE_CHECKING:
@@ -200,35 +200,11 @@ class GitHandler(BaseHTTPRequestHandler):
             writer.join()
 
     def _backend(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        environment = self._environment(body)
-        done = subprocess.run(["git", "http-backend"], input=body, capture_output=True, env=environment, check=False)
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n") if ": " in line)
-        status = int(headers.pop("Status", "200 OK").split()[0])
-        return status, headers, content
+        return run_backend(self._environment(body), body)
 
     def _environment(self, body: bytes) -> dict[str, str]:
         owner = self.server.owner
-        path, _, query = self.path.partition("?")
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": "/nonexistent",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_PROJECT_ROOT": str(owner.root),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "REQUEST_METHOD": self.command,
-            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-            "CONTENT_LENGTH": str(len(body)),
-            "REMOTE_USER": "tester",
-            "REMOTE_ADDR": "127.0.0.1",
-        }
-        if encoding := self.headers.get("Content-Encoding"):
-            environment["HTTP_CONTENT_ENCODING"] = encoding
-        if owner.protocol_v2 and (version := self.headers.get("Git-Protocol")):
-            environment["GIT_PROTOCOL"] = environment["HTTP_GIT_PROTOCOL"] = version
-        return environment
+        return backend_environment(owner.root, self.command, self.path, self.headers, body, owner.protocol_v2)
 
 
 def _write_all(pipe: IO[bytes], body: bytes) -> None:
