@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping
+from email.message import Message
 from pathlib import Path
 
 
@@ -18,7 +19,7 @@ def run_backend(environment: dict[str, str], body: bytes) -> tuple[int, dict[str
 
 
 def backend_environment(
-    root: Path, method: str, target: str, headers: Mapping[str, str], body: bytes, protocol_v2: bool = True
+    root: Path, method: str, target: str, headers: Mapping[str, str] | Message, body: bytes, protocol_v2: bool = True
 ) -> dict[str, str]:
     """The variables that ``git http-backend`` reads a request from (git-http-backend(1)). ``headers`` of any case."""
     path, _, query = target.partition("?")
