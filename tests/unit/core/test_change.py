@@ -380,7 +380,7 @@ def test_a_damaged_proof_damages_the_whole_intent(line: str) -> None:
 def test_a_newer_release_keeps_what_was_proven_of_the_images_that_it_carries() -> None:
     older = change(position=Position("main", 41), tested=(TESTED_API, TESTED_WORKER), records=(RECORD_WORKER,))
     newer_api = Tested(API.repository, Digest("sha256:" + "f7" * 32), "c8" * 32, "d2" * 32)
-    newer = change(images=(PinnedImage(API.repository, "1.5", newer_api.digest),), tested=(newer_api,))
+    newer = change(images=(PinnedImage(API.repository, newer_api.digest, "1.5"),), tested=(newer_api,))
     made = newer.on_top_of(older, carry=True)
     assert made is not None
     assert made.tested == (newer_api, TESTED_WORKER)
