@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.errors import RemoteError, WorkFailed
-from orchestrator.core.image import Digest, Platform, Repository, TaggedImage
+from orchestrator.core.image import Digest, PinnedImage, Platform, Repository, TaggedImage
 from orchestrator.engine.events import Reporter
 
 MEBIBYTE = 1024 * 1024
@@ -24,7 +24,11 @@ class PushFailed(RemoteError):
 
 @dataclass(frozen=True, slots=True)
 class BuildSpec:
-    """What to build. ``context`` and ``dockerfile`` are absolute paths."""
+    """What to build. ``context`` and ``dockerfile`` are absolute paths.
+
+    ``bases`` are images of this run under the names that FROM gives them, variables filled in: the builder sees to it
+    that it builds upon just these, whatever else has that name in the engine or in a registry (images/bases.py).
+    """
 
     name: str
     context: Path
@@ -33,6 +37,7 @@ class BuildSpec:
     target: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
+    bases: Mapping[str, BuiltImage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,15 @@ class ContainerEngine(Protocol):
 
     def check(self) -> str:
         """What answers (name and version). Raises RemoteError or ConfigurationError with what to do."""
+
+    def platform(self) -> Platform:
+        """What it builds for when nothing else is asked. Raises RemoteError or ConfigurationError."""
+
+    def fetch(self, name: str, image: PinnedImage, platform: Platform | None, reporter: Reporter, stage: str) -> BuiltImage:
+        """Pull by digest (the platform's manifest, of an index). What came still has to be proven.
+
+        Raises RemoteError, Refused.
+        """
 
     def run(self, image: BuiltImage, spec: RunSpec, reporter: Reporter, stage: str) -> RunResult:
         """Run to the end or the time limit; the container is always removed."""

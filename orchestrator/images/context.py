@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.images.base import MEBIBYTE, BuildSpec
+from orchestrator.images.bases import with_local_bases
 from orchestrator.images.ignore import Selection, ignore_patterns, select, unreadable
 
 _CHUNK = 256 * 1024
@@ -56,13 +57,13 @@ def plan_context(spec: BuildSpec) -> Context:
             where=str(spec.context),
             hint="correct `context` of this image; it is relative to the configuration file",
         )
-    content = _read_dockerfile(spec)
+    content = with_local_bases(_read_dockerfile(spec), spec.bases, spec.arguments)
     patterns = ignore_patterns(spec.context, spec.dockerfile)
     selection = select(spec.context, patterns)
     name = _name_inside(spec)
     if name is None:
         return _with_foreign_dockerfile(spec.context, selection, content)
-    extra = [(name, content)] if name not in selection.paths else []
+    extra = [(name, content)] if name not in selection.paths or spec.bases else []
     ignore = spec.context / _IGNORE_FILE
     if _IGNORE_FILE not in selection.paths and ignore.is_file() and not ignore.is_symlink():
         # The engine reads it and then takes itself out what it names: the Dockerfile and this file.

@@ -15,6 +15,7 @@ from orchestrator.core.secret import Redactor
 from orchestrator.engine.clock import Clock, Deadline, SystemClock
 from orchestrator.engine.events import Reporter
 from orchestrator.images.base import BuildFailed, BuildSpec, BuiltImage, RunResult, RunSpec
+from orchestrator.images.bases import local_reference
 from orchestrator.images.build_arguments import check_build_arguments
 from orchestrator.images.build_stream import BuildStream
 from orchestrator.images.container_run import Running, run_to_end
@@ -119,6 +120,7 @@ class DockerEngine:
 
     def _build_events(self, spec: BuildSpec, context: Context) -> Iterator[Mapping[str, object]]:
         self._client.give_build_logins(self._base_logins(context.dockerfile))
+        self._name_bases(spec)
         return _events(
             self._client.build(
                 fileobj=cast(Any, context.stream()),  # requests sends a generator in chunks
@@ -136,6 +138,12 @@ class DockerEngine:
             ),
             stream_ended=f"the build of {spec.name}",
         )
+
+    def _name_bases(self, spec: BuildSpec) -> None:
+        """Give each base of this run the local reference that the Dockerfile now names it by."""
+        for base in spec.bases.values():
+            local = local_reference(base)
+            self._client.tag(base.engine_id.value, str(local.repository), local.tag, force=True)
 
     def _base_logins(self, dockerfile: bytes) -> dict[str, dict[str, str]]:
         """The logins for the registries that the Dockerfile names, and for no other."""

@@ -1,0 +1,109 @@
+"""Images of the same project as bases: which ones a Dockerfile names, and how a build gets just those.
+
+``FROM registry/acme/base:1`` of an image of the project means the one that this run has built, whatever its tag. A tag
+in an engine can be moved by anybody who builds there, so what is built upon is named by its content: each base gets a
+local reference of its own (``hybrid-ci.local/base:<the engine's id>``), and the Dockerfile that goes to the engine
+names that one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from orchestrator.core.errors import ConfigurationError
+from orchestrator.core.image import ImageReference, InvalidReference, Repository, TaggedImage
+from orchestrator.images.base import BuiltImage
+from orchestrator.images.dockerfile import Instruction, instructions
+
+_LOCAL = "hybrid-ci.local"
+_FROM = re.compile(r"(?:--\S+\s+)*(?P<image>\S+)(?:\s+[Aa][Ss]\s+(?P<stage>\S+))?")
+_COPY_FROM = re.compile(r"--from=(?P<image>\S+)")
+_VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::-(?P<default>[^}]*))?\}|(?P<plain>\w+))")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base as a Dockerfile names it: ``written`` there, and ``name`` with its variables filled in; ``line`` from 1."""
+
+    written: str
+    name: str
+    line: int
+
+    @property
+    def repository(self) -> Repository | None:
+        """The repository that it is of; None for what is no image reference."""
+        try:
+            return ImageReference.parse(self.name).repository
+        except InvalidReference:
+            return None
+
+
+def bases(text: str, arguments: Mapping[str, str]) -> Iterator[Base]:
+    """What FROM and ``COPY --from`` name, the Dockerfile's own stages left out.
+
+    Variables are those that count there: ARG before the first FROM, with ``arguments`` over their defaults.
+    """
+    stages: set[str] = set()
+    variables: dict[str, str] = {}
+    for instruction in instructions(text):
+        if instruction.keyword == "ARG" and not stages:
+            _define(instruction, variables, arguments)
+        match = _named(instruction)
+        if match is None:
+            continue
+        name = _filled(match["image"], variables)
+        known = name.lower() in stages or name.isdigit()
+        if instruction.keyword == "FROM":
+            stages.add((match["stage"] or f"\0{len(stages)}").lower())  # one without a name counts too
+        if not known and name != "scratch":
+            yield Base(match["image"], name, instruction.line)
+
+
+def local_reference(image: BuiltImage) -> TaggedImage:
+    """What the image is called in the engine for those that are built upon it: a name that nothing else can have."""
+    return TaggedImage(Repository.parse(f"{_LOCAL}/{image.name}"), image.engine_id.hex[:32])
+
+
+def with_local_bases(dockerfile: bytes, own: Mapping[str, BuiltImage], arguments: Mapping[str, str]) -> bytes:
+    """The Dockerfile, with each base that is one of ``own`` (by name) under its local reference.
+
+    Raises ConfigurationError where a FROM goes over several lines, so that its base can't be told from the rest.
+    """
+    if not own:
+        return dockerfile
+    text = dockerfile.decode("utf-8", "surrogateescape")
+    lines = text.split("\n")
+    for base in bases(text, arguments):
+        if base.name not in own:
+            continue
+        before, found, after = lines[base.line - 1].partition(base.written)
+        if not found:
+            raise ConfigurationError(
+                f"the base {base.name} stands on another line than its FROM",
+                where=f"Dockerfile:{base.line}",
+                hint="write the FROM of an image of the project in one line",
+            )
+        lines[base.line - 1] = before + str(local_reference(own[base.name])) + after
+    return "\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _define(instruction: Instruction, variables: dict[str, str], arguments: Mapping[str, str]) -> None:
+    for word in instruction.rest.split():
+        name, _, default = word.partition("=")
+        variables[name] = arguments.get(name, _filled(default.strip("\"'"), variables))
+
+
+def _named(instruction: Instruction) -> re.Match[str] | None:
+    if instruction.keyword == "FROM":
+        return _FROM.match(instruction.rest)
+    return _COPY_FROM.search(instruction.rest) if instruction.keyword == "COPY" else None
+
+
+def _filled(text: str, variables: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        found = variables.get(match["braced"] or match["plain"], "")
+        return found or match["default"] or ""
+
+    return _VARIABLE.sub(value, text)
