@@ -7,7 +7,8 @@ travel in the environment of git, never in argv, and nothing is written into a c
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.names import CommitId, RefName, RemoteURL
@@ -16,11 +17,13 @@ from orchestrator.engine.process import Completed, Limits
 from orchestrator.git.command import Git
 from orchestrator.git.credentials import GitCredentials, transport_to
 from orchestrator.git.failures import Failure, RemoteFailure, classify, explain
+from orchestrator.git.refspecs import if_there
 from orchestrator.git.store import ObjectStore
 
 ALL_HISTORY = 2_147_483_647  # the depth that git takes as "no limit"
 ALL_BRANCHES = "+refs/heads/*:refs/hybrid-ci/*"
 
+_LOOKS = "refs/looks"
 _REMOTE = "origin"
 _DETAIL_LINES = 20
 _STALL_BYTES_PER_SECOND = "64"
@@ -30,6 +33,8 @@ _FETCH = (
     "fetch", "--quiet", "--stdin", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
     "--no-auto-gc", "--no-show-forced-updates",
 )  # fmt: skip
+# Nothing here outlives the run, and what a mirror keeps is hashed again when it is read: no need to wait for the disk.
+_FETCH_SETTINGS = (("fetch.unpackLimit", "1"), ("core.fsync", "none"))
 _PUSH = ("push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
 
 
@@ -59,6 +64,7 @@ class Remote:
         self._stall_seconds = stall_seconds
         self.calls: list[str] = []
         self.default_branch: str | None = None  # what HEAD points to, as the last list told
+        self._looks = 0
 
     def list_refs(self, refs: Sequence[RefName], seconds: float) -> dict[RefName, CommitId]:
         """Those of these refs that exist. The same answer tells ``default_branch``. Raises RemoteFailure."""
@@ -75,6 +81,38 @@ class Remote:
                 found[wanted[name]] = CommitId(identity)
         return found
 
+    def look(
+        self,
+        refs: Sequence[RefName],
+        seconds: float,
+        *,
+        depth: int | None = None,
+        filter_spec: str | None = None,
+        most_bytes: int | None = None,
+    ) -> dict[RefName, CommitId]:
+        """Those of these refs that exist, with what is not here yet of them: one process, one connection.
+
+        Only these refs are listed, however many the server has. What earlier looks found is offered as known; a pack
+        above ``most_bytes`` is given up. Raises RemoteFailure.
+        """
+        self._looks += 1
+        folder = f"{_LOOKS}/{self._looks}"
+        wants = [line for number, ref in enumerate(refs) for line in if_there(ref, f"{folder}/{number}/at")]
+        self.fetch(wants, seconds, depth=depth, filter_spec=filter_spec, incremental=True, most_bytes=most_bytes)
+        home = self._store.git.git_dir
+        shutil.rmtree(home / _LOOKS / str(self._looks - 1), ignore_errors=True)
+        files = {ref: home / folder / str(number) / "at" for number, ref in enumerate(refs)}
+        return {ref: CommitId(file.read_text().strip()) for ref, file in files.items() if file.exists()}
+
+    def is_at(self, ref: RefName, commit: CommitId, seconds: float) -> bool:
+        """The remote says that ``ref`` is at this commit of ours; one request, that a push would begin with.
+
+        Raises RemoteFailure.
+        """
+        argv = [*_PUSH, "--dry-run", _REMOTE, f"{commit}:{ref}"]
+        completed = self._judge(self._try(argv, seconds, git=self._store.view), "reading a branch back", seconds)
+        return f"=\t{commit}:{ref}\t" in completed.stdout.decode("utf-8", "replace")
+
     def fetch(
         self,
         wants: Sequence[str],
@@ -82,18 +120,29 @@ class Remote:
         *,
         depth: int | None = None,
         filter_spec: str | None = None,
+        incremental: bool = False,
+        most_bytes: int | None = None,
     ) -> None:
-        """Bring these objects (ids, or full refs) here, with what the filter leaves. Raises RemoteFailure."""
+        """Bring these objects (ids, or refspecs) here, with what the filter leaves. Raises RemoteFailure.
+
+        ``incremental``: the server is told what our refs have, and sends only what is new since.
+        """
         argv = list(_FETCH)
         if depth is not None:
             argv.append(f"--depth={depth}")
         # An earlier filter would apply again without --no-filter: git notes it in the repository.
         argv.append("--no-filter" if filter_spec is None else f"--filter={filter_spec}")
         stdin = "".join(f"{want}\n" for want in wants).encode()
-        settings = [("fetch.negotiationAlgorithm", "noop"), ("fetch.unpackLimit", "1")]
+        settings = [("fetch.negotiationAlgorithm", "consecutive" if incremental else "noop"), *_FETCH_SETTINGS]
         if filter_spec is not None:
             settings.append((f"remote.{_REMOTE}.promisor", "true"))
-        self._judge(self._try([*argv, _REMOTE], seconds, stdin=stdin, settings=settings), "reading", seconds)
+        # What a pack is a difference to may be missing here: then git gets all of that in one request.
+        environment = {"GIT_NO_LAZY_FETCH": "0"} if incremental else None
+        limits = Limits(seconds=seconds, file_size=most_bytes)
+        completed = self._try(
+            [*argv, _REMOTE], seconds, stdin=stdin, settings=settings, limits=limits, environment=environment
+        )
+        self._judge(completed, "reading", seconds)
 
     def push(self, ref: RefName, new: CommitId, expected: CommitId | None, seconds: float) -> PushAnswer:
         """Move ``ref`` from ``expected`` (None: it must not exist) to ``new``; what git said about it."""
@@ -127,6 +176,8 @@ class Remote:
         stdin: bytes | None = None,
         settings: Sequence[tuple[str, str]] = (),
         git: Git | None = None,
+        limits: Limits | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Completed:
         self.calls.append(argv[0])
         common = [
@@ -136,7 +187,10 @@ class Remote:
         ]
         with transport_to(self.url, self._credentials) as transport:
             chosen = (git or self._store.git).with_configuration(*common, *settings)
-            return chosen.run(argv, stdin=stdin, check=False, limits=Limits(seconds=seconds), transport=transport)
+            limits = limits or Limits(seconds=seconds)
+            return chosen.run(
+                argv, stdin=stdin, check=False, limits=limits, transport=transport, environment=environment
+            )
 
 
 def _details(text: str) -> tuple[str, ...]:

@@ -85,6 +85,12 @@ class ObjectStore:
         if commit.value not in known:
             path.write_text("".join(f"{one}\n" for one in (*known, commit.value)))
 
+    def hold(self, commit: CommitId) -> None:
+        """Keep a ref of our own on a commit that is here: a fetch then tells the server that we have it."""
+        path = self.git.git_dir / "refs/held" / commit.value
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{commit}\n")
+
     @property
     def is_shallow(self) -> bool:
         """Some history is cut."""

@@ -2,8 +2,9 @@
 
 The mirror is a set of packs that are only ever added: objects by their ids, so nothing in it can be out of date. A run
 never works in it: it borrows the objects (git's alternates) for its own private repository, and gives the packs that
-it fetched back at once, by link and rename. So any number of runs share it without a lock. What is broken or has
-grown too long is dropped, and the next run begins another one; a run that loses it goes on without it.
+it fetched back at once, by link and rename. So any number of runs share it without a lock. Beside the packs it notes
+where a few refs were, so that the next run can ask for what is new since. What is broken or has grown too long is
+dropped, and the next run begins another one; a run that loses it goes on without it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.core.names import RemoteURL
+from orchestrator.core.names import CommitId, InvalidName, RefName, RemoteURL
 from orchestrator.git.store import ObjectStore
 
 _MOST_PACKS = 64  # from here on git spends more on looking through packs than a cold run costs
+_MOST_TIPS = 64
 _KEPT_SECONDS = 3600.0  # another run may still borrow what was replaced
 
 
@@ -41,6 +44,29 @@ class WarmMirror:
         if self._lent is not None:
             with contextlib.suppress(OSError):  # dropped by another run, or the disk is full: then it stays as it is
                 _copy_packs(store.pack_folder, self._lent / "objects/pack")
+
+    def tip(self, ref: RefName) -> CommitId | None:
+        """Where the ref was when an earlier run fetched it; None when that is not known."""
+        if self._lent is None:
+            return None
+        try:
+            return CommitId(_note(self._lent, ref).read_text("ascii").strip())
+        except (OSError, ValueError, InvalidName):
+            return None
+
+    def note(self, tips: Mapping[RefName, CommitId]) -> None:
+        """Remember where these refs are; their packs must have been taken before."""
+        if self._lent is None:
+            return
+        with contextlib.suppress(OSError):
+            for ref, commit in tips.items():
+                note = _note(self._lent, ref)
+                note.parent.mkdir(exist_ok=True)
+                draft = note.with_name(f"tmp-{os.getpid()}-{os.urandom(4).hex()}")
+                draft.write_text(f"{commit}\n")
+                draft.replace(note)
+            for old in _newest_first(self._lent / "tips")[_MOST_TIPS:]:
+                old.unlink(missing_ok=True)
 
     def drop(self) -> None:
         """Remove the generation in use: it is broken."""
@@ -71,9 +97,23 @@ def _copy_packs(source: Path, target: Path) -> None:
     for index in sorted(source.glob("*.idx")):
         if (target / index.name).exists():
             continue
-        for suffix in (".pack", ".rev", ".idx"):
+        for suffix in (".promisor", ".pack", ".rev", ".idx"):
             if index.with_suffix(suffix).exists():
                 _link(index.with_suffix(suffix), target)
+
+
+def _note(generation: Path, ref: RefName) -> Path:
+    return generation / "tips" / hashlib.sha256(ref.value.encode()).hexdigest()[:20]
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    """The notes in a folder; one that goes meanwhile is left out."""
+    found: list[tuple[float, Path]] = []
+    with contextlib.suppress(OSError):
+        for file in folder.iterdir():
+            with contextlib.suppress(OSError):
+                found.append((file.stat().st_mtime, file))
+    return [file for _, file in sorted(found, reverse=True)]
 
 
 def _link(file: Path, folder: Path) -> None:

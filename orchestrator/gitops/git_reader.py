@@ -17,6 +17,7 @@ from orchestrator.git.failures import Failure, RemoteFailure
 from orchestrator.git.remote import ALL_BRANCHES, ALL_HISTORY, Remote
 from orchestrator.git.store import BrokenObject, Kind, ObjectStore, StoredObject, commit_headers
 from orchestrator.gitops.git_cache import WarmMirror
+from orchestrator.gitops.git_lookout import UPPER_FOLDERS
 from orchestrator.gitops.git_trees import Tree, Wanted
 
 Patiently = Callable[[Callable[[float], None]], None]
@@ -31,8 +32,7 @@ class _Way:
     partial: bool = False
 
 
-_UPPER_FOLDERS = "combine:blob:none+tree:2"  # tree:2 alone would bring the files between them too
-_WAYS = (_Way(1, _UPPER_FOLDERS, partial=True), _Way(1, "blob:none", partial=True), _Way(1, None), _Way(None, None))
+_WAYS = (_Way(1, UPPER_FOLDERS, partial=True), _Way(1, "blob:none", partial=True), _Way(1, None), _Way(None, None))
 _PLAIN, _EVERYTHING = 2, 3
 
 _WHOLE_SHARE = 1 / 256  # of the repository: fetch a folder with everything in it
@@ -79,6 +79,7 @@ class ObjectReader:
             found = self._store.read([commit.value])
             if commit.value not in found:
                 self._fetch_commit(commit)
+                self._note(commit)
                 found = self._store.read([commit.value])
             elif self._mirror is not None:
                 self._store.cut_at(commit)  # its history is not here, and a push has to know that
@@ -87,6 +88,12 @@ class ObjectReader:
             headers, _ = commit_headers(content_of(found[commit.value], Kind.COMMIT))
             self.remember_root(commit, headers["tree"][0])
         return self._roots[commit]
+
+    def _note(self, commit: CommitId) -> None:
+        """So that the next run can ask for the difference to it."""
+        ref = self._seen_at.get(commit)
+        if self._mirror is not None and ref is not None:
+            self._mirror.note({ref: commit})
 
     def remember_root(self, commit: CommitId, tree: str) -> None:
         """Know the tree of a commit without reading it."""
@@ -132,7 +139,7 @@ class ObjectReader:
         together = sum(self._shares.get(one.id, 1.0) for one in wanted)
         groups: dict[str | None, list[str]] = {}
         for one in wanted:
-            filter_spec: str | None = _UPPER_FOLDERS
+            filter_spec: str | None = UPPER_FOLDERS
             if one.whole or together <= _WHOLE_SHARE:
                 filter_spec = None
             elif together <= _FOLDERS_SHARE or len(wanted) > _MANY:

@@ -7,6 +7,7 @@ only we can enter, and ends with this object.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -32,6 +33,7 @@ from orchestrator.git.store import BrokenObject, Kind, ObjectStore, object_forma
 from orchestrator.gitops.base import CommitInfo, Landed, LostRace, PushOutcome, UnknownOutcome
 from orchestrator.gitops.git_cache import WarmMirror
 from orchestrator.gitops.git_history import History, info_of
+from orchestrator.gitops.git_lookout import Lookout
 from orchestrator.gitops.git_reader import ObjectReader
 from orchestrator.gitops.git_trees import Tree, Wanted, folders_of, replace_files, unreadable, walk
 
@@ -79,6 +81,7 @@ class GitRepository:
         self._global_config = self._write_global_config()
         self._use_format("sha1")
         self._history: History | None = None
+        self._landed: dict[RefName, CommitId] = {}
 
     def close(self) -> None:
         """Remove the private repository. Closing twice does nothing."""
@@ -102,16 +105,28 @@ class GitRepository:
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def tips(self, refs: Sequence[RefName]) -> Mapping[RefName, CommitId]:
-        """See the port. One ``ls-remote``."""
+        """See the port. The same request brings what is new of them; a ref that we pushed is asked for by itself."""
         with self._lock:
-            found = self._patiently(lambda seconds: self._remote.list_refs(refs, seconds))
+            if len(refs) == 1 and self._stands(refs[0]):
+                return {refs[0]: self._landed[refs[0]]}
+            found = self._cold_when_broken(
+                lambda: self._patiently(lambda seconds: self._lookout.look(refs, seconds)),
+            )
             for ref, commit in found.items():
                 self._adopt_format(commit)
                 self._reader.seen(ref, commit)
             return found
 
+    def _stands(self, ref: RefName) -> bool:
+        """The ref is still where our last push put it, as far as one request can tell."""
+        if ref not in self._landed:
+            return False
+        with contextlib.suppress(RemoteFailure):
+            return self._remote.is_at(ref, self._landed[ref], _LONGEST_TRY)
+        return False
+
     def default_branch(self) -> BranchName | None:
-        """See the port. Every list of refs tells it, so it costs a request only when none was made yet."""
+        """See the port. Only a listing tells it, so the first question costs one."""
         if self._remote.default_branch is None:
             self.tips([])
         told = self._remote.default_branch
@@ -203,9 +218,11 @@ class GitRepository:
             while True:
                 answer = self._remote.push(ref, new, expected, _one_try(deadline))
                 if answer.ok:
+                    self._landed[ref] = new
                     return Landed(new)
                 actual = self._read_back(ref, answer, deadline, backoff)
                 if actual == new:
+                    self._landed[ref] = new
                     return Landed(new, first_try=False)
                 _raise_if_final(answer, ref, self.url)
                 if actual != expected:
@@ -270,6 +287,7 @@ class GitRepository:
     def _use_format(self, object_format: str) -> None:
         self._store, self._remote = self._open("objects", object_format)
         self._reader = ObjectReader(self._store, self._remote, self._patiently, self._hints, self._mirror)
+        self._lookout = Lookout(self._store, self._remote, self._mirror)
 
     def _cold_when_broken(self, call: Callable[[], _Result]) -> _Result:
         """Without the warm mirror when that is what is broken; it is dropped, so that the next run makes another."""
