@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from orchestrator.core.image import ImageReference, PinnedImage, Repository
 from orchestrator.core.names import BranchName, CommitId, InvalidName, RepoPath
+from orchestrator.core.override import Override
 from orchestrator.core.release import RecordReference, Release, SourceCommit, Tested
 
 _Proven = TypeVar("_Proven", Tested, RecordReference)
@@ -25,6 +26,10 @@ class Action(StrEnum):
     RELEASE = "release"
     PIN = "pin"
     PROMOTE = "promote"
+    HOLD = "hold"
+    LIFT_HOLD = "lift-hold"
+    VETO = "veto"
+    LIFT_VETO = "lift-veto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class Change:
 
     ``images`` are this release's own; ``carried`` are those of earlier handoffs that nobody merged yet. ``tested``
     and ``records`` say what was proven of the images; they are no part of what the change writes into manifests.
+    ``overrides`` are the rules that were set aside for it.
     """
 
     action: Action
@@ -71,6 +77,7 @@ class Change:
     carried: tuple[Carried, ...] = ()
     tested: tuple[Tested, ...] = ()
     records: tuple[RecordReference, ...] = ()
+    overrides: tuple[Override, ...] = ()
 
     @classmethod
     def of(cls, action: Action, environment: str, release: Release) -> Change:
@@ -116,6 +123,7 @@ class Change:
             carried=carried,
             tested=_about(ours, self.tested) + _about(waiting, other.tested),
             records=_about(ours, self.records) + _about(waiting, other.records),
+            overrides=tuple(dict.fromkeys((*self.overrides, *(other.overrides if carried else ())))),
         )
 
     def _each(self) -> tuple[Carried, ...]:

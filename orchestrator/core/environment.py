@@ -8,15 +8,20 @@ from __future__ import annotations
 import difflib
 import graphlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NoReturn
 
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import ConfigurationError, Refused
+from orchestrator.core.freeze import Freeze
+from orchestrator.core.gates import FreezeGate, Gate, HoldGate, OrderGate, VetoGate
 from orchestrator.core.image import Repository
 from orchestrator.core.names import BranchName
+from orchestrator.core.order import OrderRule
 from orchestrator.core.patterns import matches
+from orchestrator.core.waves import CLUSTER, Rings, split
 
 # A name with a wildcard or a slash in it would turn the paths of an environment into others.
 _APPLICATION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -41,7 +46,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A named set of paths. ``{application}`` in a path stands for the application that hands off."""
+    """A named set of paths. ``{application}`` in a path stands for the application that hands off.
+
+    ``gates`` are those that the policy asks for; ``all_gates`` has also those that are always asked. ``order`` are
+    patterns of repositories with the rule that tells their order. ``rings`` is set for an environment that is many
+    clusters: it stands for them until ``Policy.expanded``. A cluster has its ``group`` (the environment that it
+    belongs to) and its ``wave`` (from 1).
+    """
 
     name: str
     paths: tuple[str, ...]
@@ -49,6 +60,19 @@ class Environment:
     strategy: Strategy = Strategy.PULL_REQUEST
     branch: BranchName | None = None
     targets: tuple[Target, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    freezes: tuple[Freeze, ...] = ()
+    order: tuple[tuple[str, OrderRule], ...] = ()
+    delivery: Delivery = field(default_factory=Delivery)
+    rings: Rings | None = None
+    group: str | None = None
+    wave: int = 0
+
+    @property
+    def all_gates(self) -> tuple[Gate, ...]:
+        """Every gate of a change to this environment. Holds, vetoes and the order can't be left out."""
+        freeze = (FreezeGate(self.freezes),) if self.freezes else ()
+        return (HoldGate(), VetoGate(), OrderGate(self.order), *freeze, *self.gates)
 
     def patterns(self, application: str) -> tuple[str, ...]:
         """The paths for this application."""
@@ -78,8 +102,20 @@ class Waiver:
 
 
 @dataclass(frozen=True, slots=True)
+class Wave:
+    """A group of environments that are promoted together; ``number`` counts from 1."""
+
+    group: str
+    number: int
+    environments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules of one GitOps repository. ``origin`` says where they were read, for messages."""
+    """The rules of one GitOps repository. ``origin`` says where they were read, for messages.
+
+    ``found`` has the evidence for each environment where there is no policy file and the layout was all there was.
+    """
 
     environments: Mapping[str, Environment]
     base: BranchName
@@ -88,11 +124,68 @@ class Policy:
     registries: tuple[str, ...] = ()
     writers: tuple[str, ...] = ()
     waivers: tuple[Waiver, ...] = field(default=())
+    found: tuple[str, ...] = ()
+
+    @property
+    def discovered(self) -> bool:
+        """Nobody wrote these rules: they were read from the layout, so they are for looking at."""
+        return bool(self.found)
+
+    def patterns_of_rings(self) -> tuple[str, ...]:
+        """Where the clusters of environments with waves are, for whoever lists them; empty when all are known."""
+        return tuple(one.rings.pattern for one in self.environments.values() if one.rings is not None)
+
+    def expanded(self, paths: Iterable[str]) -> Policy:
+        """The policy with every cluster as an environment of its own; ``paths`` are the files that exist.
+
+        Clusters of a later wave come after those of the wave before it; whatever came after the whole environment
+        comes after all of its clusters. Raises ConfigurationError when a pattern finds nothing, or the name of a
+        cluster is taken.
+        """
+        if not self.patterns_of_rings():
+            return self
+        known = tuple(paths)
+        clusters = {
+            name: _clusters(one, one.rings, known, self.origin)
+            for name, one in self.environments.items()
+            if one.rings is not None
+        }
+        every: dict[str, Environment] = {}
+        for name, environment in self.environments.items():
+            for one in clusters.get(name, (environment,)):
+                if one.name in every or (one.name in self.environments and one.name != name):
+                    raise ConfigurationError(
+                        f"the name {one.name!r} stands for an environment and for a cluster",
+                        where=self.origin,
+                        hint=f"rename the environment, or the folder that the waves of {name!r} find",
+                    )
+                every[one.name] = replace(one, after=_names(one.after, clusters))
+        return replace(self, environments=every)
+
+    def waves(self, group: str) -> tuple[Wave, ...]:
+        """The waves of an environment, in order; one wave of itself where it has none. Raises ConfigurationError."""
+        numbers: dict[int, list[str]] = {}
+        for name, environment in self.environments.items():
+            if environment.group == group:
+                numbers.setdefault(environment.wave, []).append(name)
+        if not numbers:
+            return (Wave(group, 1, (self.environment(group).name,)),)
+        return tuple(Wave(group, number, tuple(names)) for number, names in sorted(numbers.items()))
+
+    def members(self, name: str) -> tuple[str, ...]:
+        """The environments that a name stands for: all its clusters, or itself. Raises ConfigurationError."""
+        return tuple(one for wave in self.waves(name) for one in wave.environments)
 
     def environment(self, name: str) -> Environment:
         """The environment of this name. Raises ConfigurationError."""
         if name in self.environments:
             return self.environments[name]
+        if clusters := [one.name for one in self.environments.values() if one.group == name]:
+            raise ConfigurationError(
+                f"the environment {name!r} is {len(clusters)} clusters in waves",
+                where=self.origin,
+                hint=f"name a wave of it, or one cluster, such as {clusters[0]!r}",
+            )
         close = difflib.get_close_matches(name, self.environments, n=1)
         known = ", ".join(self.environments) or "none"
         raise ConfigurationError(
@@ -104,7 +197,11 @@ class Policy:
     def authorise(self, application: str, environment: Environment, images: Sequence[Repository]) -> None:
         """The application may hand these images off to this environment. Raises Refused."""
         rule = self._rule(application)
-        if rule is not None and rule.environments and environment.name not in rule.environments:
+        if (
+            rule is not None
+            and rule.environments
+            and not {environment.name, environment.group or environment.name} & {*rule.environments}
+        ):
             self._refuse(f"the application {application!r} may not hand off to {environment.name!r}", rule.environments)
         for image in images:
             self._check_registry(image)
@@ -151,6 +248,45 @@ class Policy:
             where=self.origin,
             hint="ask the GitOps repository's owners to add it under 'applications'",
         )
+
+
+def _clusters(environment: Environment, rings: Rings, paths: Sequence[str], origin: str) -> tuple[Environment, ...]:
+    """The clusters of an environment with waves, first wave first. Raises ConfigurationError when there is none."""
+    folders = rings.folders(paths)
+    if not folders:
+        raise ConfigurationError(
+            f"no folder is a cluster of the environment {environment.name!r}",
+            where=f"{origin}: {rings.pattern}",
+            hint="correct the pattern of its waves",
+        )
+    waves = split(folders, rings.sizes)
+    return tuple(
+        replace(
+            environment,
+            name=_member(environment.name, rings, folder),
+            paths=tuple(path.replace(CLUSTER, folder) for path in environment.paths),
+            targets=tuple(replace(one, file=one.file.replace(CLUSTER, folder)) for one in environment.targets),
+            after=tuple(_member(environment.name, rings, one) for one in waves[index - 1])
+            if index
+            else environment.after,
+            rings=None,
+            group=environment.name,
+            wave=index + 1,
+        )
+        for index, wave in enumerate(waves)
+        for folder in wave
+    )
+
+
+def _member(name: str, rings: Rings, folder: str) -> str:
+    return f"{name}/{rings.member(folder)}"
+
+
+def _names(after: Sequence[str], clusters: Mapping[str, Sequence[Environment]]) -> tuple[str, ...]:
+    """What an environment comes after, with every cluster by its own name."""
+    return tuple(
+        name for one in after for name in ([each.name for each in clusters[one]] if one in clusters else [one])
+    )
 
 
 def order(environments: Mapping[str, Environment]) -> tuple[str, ...]:

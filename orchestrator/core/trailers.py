@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from orchestrator.core.change import Action, Carried, Change, Position
 from orchestrator.core.image import Digest, InvalidReference, PinnedImage, Repository
 from orchestrator.core.names import CommitId, InvalidName
+from orchestrator.core.override import Override, OverrideKind
 from orchestrator.core.release import RecordReference, Tested
 
 _TRAILER = re.compile(r"Hybrid-CI-(?P<key>[A-Za-z-]+): ?(?P<value>.*)")
@@ -33,6 +34,11 @@ def trailers(change: Change) -> Iterator[str]:
         yield f"Hybrid-CI-Tested: {tested.repository}@{tested.digest} {tested.content} {tested.tests}"
     for record in change.records:
         yield f"Hybrid-CI-Record: {record.repository}@{record.digest}"
+    for override in change.overrides:
+        if override.kind is OverrideKind.SKIP:
+            yield f"Hybrid-CI-Skip: {override.environment} {override.reason}"
+        else:
+            yield f"Hybrid-CI-Allow-Unknown-Order: {override.reason}"
 
 
 def _one_line(text: str) -> str:
@@ -67,6 +73,7 @@ def read_trailers(message: str) -> Change | None:
             tuple(_read_carried(text) for text in found.get("Carried", ())),
             tuple(_read_tested(text) for text in found.get("Tested", ())),
             tuple(RecordReference(*_read_digest(text)) for text in found.get("Record", ())),
+            tuple(_read_overrides(found)),
         )
     except (KeyError, ValueError, InvalidReference, InvalidName):
         return None
@@ -100,6 +107,14 @@ def _read_placed(text: str) -> tuple[str, Position | None]:
     if not _COUNT.fullmatch(count):
         raise ValueError(count)
     return value, Position(branch, int(count))
+
+
+def _read_overrides(found: dict[str, list[str]]) -> Iterator[Override]:
+    for text in found.get("Skip", ()):
+        environment, _, reason = text.partition(" ")
+        yield Override(OverrideKind.SKIP, reason, environment)
+    for reason in found.get("Allow-Unknown-Order", ()):
+        yield Override(OverrideKind.UNKNOWN_ORDER, reason)
 
 
 def _read_tested(text: str) -> Tested:
