@@ -25,7 +25,13 @@ class Need:
 
 
 ENGINE = (Need("dockerd", "docker.io"), Need("ip", "iproute2"), Need("unshare", "util-linux"))
-TEST_TOOLS = (Need("openssl", "openssl"), Need("htpasswd", "apache2-utils"), Need("skopeo", "skopeo"))
+TEST_TOOLS = (
+    Need("openssl", "openssl"),
+    Need("htpasswd", "apache2-utils"),
+    Need("skopeo", "skopeo"),
+    Need("ssh-keygen", "openssh-client"),
+    Need("gpg", "gnupg"),
+)
 GIT = (Need("git", "git"),)
 
 

@@ -107,6 +107,23 @@ def test_a_pin_that_a_handoff_moved_beside_an_unrelated_edit_by_hand_is_no_confl
     assert git(port.world.bare, "show", "lab:README.md") == "another note"
 
 
+@pytest.mark.scenario(number=13)
+def test_a_branch_of_ours_that_somebody_rewrites_by_force_is_told_and_never_forced_back(port: Harbour) -> None:
+    port.hand_off(change(2))
+    theirs: list[str] = []
+
+    def rewrite() -> None:
+        ref = f"refs/heads/{OURS['dev']}"
+        theirs.append(commit_files(port.world.bare, {"README.md": b"hostile\n"}, ref=ref, parent=port.world.tip.value))
+
+    port.before_the_next_push(rewrite)
+
+    with pytest.raises(Conflict) as conflict:
+        port.hand_off(change(3))
+    assert conflict.value.exit_code == 4
+    assert port.tip(OURS["dev"]) == theirs[0]
+
+
 @pytest.mark.scenario(number=19)
 def test_bot_branch_has_foreign_commit(port: Harbour) -> None:
     port.hand_off(change(2))

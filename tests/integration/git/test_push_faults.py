@@ -25,6 +25,7 @@ def _new(client: GitRepository, world: Served, content: bytes = b"images: [new]\
     return client.commit(world.tip, {API: content}, "Release api to prod")
 
 
+@pytest.mark.scenario(number=1)
 def test_push_reset_before_server_sees_it(world: Served, client: GitRepository) -> None:
     new = _new(client, world)
     world.server.fail("reset_before", RECEIVE, times=3)  # libcurl re-sends by itself, so one is not enough
@@ -32,6 +33,7 @@ def test_push_reset_before_server_sees_it(world: Served, client: GitRepository) 
     assert world.ref() == new.value
 
 
+@pytest.mark.scenario(number=2)
 def test_push_503_before_processing(world: Served, client: GitRepository) -> None:
     new = _new(client, world)
     world.server.fail("503_before", RECEIVE)
@@ -47,7 +49,14 @@ def test_push_whose_first_question_fails_is_tried_again(world: Served, client: G
     assert world.commits_on(BOT) == 2
 
 
-@pytest.mark.parametrize("fault", ["reset_after", "504_after", "truncate"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("reset_after", id="push_landed_then_connection_reset", marks=pytest.mark.scenario(number=3)),
+        pytest.param("504_after", id="push_landed_then_504", marks=pytest.mark.scenario(number=4)),
+        pytest.param("truncate", id="push_landed_reply_truncated", marks=pytest.mark.scenario(number=5)),
+    ],
+)
 def test_push_landed_but_the_reply_was_lost(world: Served, client: GitRepository, fault: str) -> None:
     new = _new(client, world)
     world.server.fail(fault, RECEIVE)
@@ -56,6 +65,7 @@ def test_push_landed_but_the_reply_was_lost(world: Served, client: GitRepository
     assert world.commits_on(BOT) == 2  # no second commit
 
 
+@pytest.mark.scenario(number=6)
 def test_push_landed_but_git_reports_remote_rejected_lock(world: Served, client: GitRepository) -> None:
     """The first POST lands and its reply is lost; git sends it again by itself and is told that the ref exists."""
     client.tips([MAIN])
@@ -67,6 +77,7 @@ def test_push_landed_but_git_reports_remote_rejected_lock(world: Served, client:
     assert client.push(BOT, new, None) == Landed(new)
 
 
+@pytest.mark.scenario(number=7)
 def test_push_times_out_unknown_and_ls_remote_also_down(world: Served) -> None:
     with world.client(patience=3.0) as client:
         new = _new(client, world)
@@ -81,6 +92,7 @@ def test_push_times_out_unknown_and_ls_remote_also_down(world: Served) -> None:
         assert again.push(BOT, new, new) == Landed(new)
 
 
+@pytest.mark.scenario(number=8)
 def test_push_non_fast_forward_once(world: Served, client: GitRepository) -> None:
     """A lost race: the intent is computed again on the new tip, and both edits stand."""
     theirs: list[str] = []
@@ -100,6 +112,7 @@ def test_push_non_fast_forward_once(world: Served, client: GitRepository) -> Non
     assert {path.value: content for path, content in found.items()} == {"README.md": b"theirs\n", API.value: b"mine\n"}
 
 
+@pytest.mark.scenario(number=14)
 def test_branch_deleted_between_fetch_and_push(world: Served, client: GitRepository) -> None:
     old = CommitId(commit_files(world.bare, {"README.md": b"old\n"}, ref=BOT.value, parent=world.tip.value))
     new = _new(client, world)
@@ -108,6 +121,7 @@ def test_branch_deleted_between_fetch_and_push(world: Served, client: GitReposit
     assert client.push(BOT, new, None) == Landed(new)  # from the base, by a lease that it must not exist
 
 
+@pytest.mark.scenario(number=15)
 def test_branch_created_by_other_between_check_and_push(world: Served, client: GitRepository) -> None:
     assert client.tips([BOT]) == {}
     new = _new(client, world)
@@ -116,6 +130,7 @@ def test_branch_created_by_other_between_check_and_push(world: Served, client: G
     assert world.ref() == other
 
 
+@pytest.mark.scenario(number=16)
 def test_lease_never_used_without_expected_value() -> None:
     """Static: one place says --force-with-lease, always with ref and expected value; nothing says --force."""
     found = [
@@ -130,6 +145,7 @@ def test_lease_never_used_without_expected_value() -> None:
     assert re.search(r"--force-with-lease=\{ref\}:\{expected or ''\}", source)
 
 
+@pytest.mark.scenario(number=17)
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -153,6 +169,7 @@ def test_push_refused_by_rules_is_final(world: Served, client: GitRepository, na
     assert world.ref() == ""
 
 
+@pytest.mark.scenario(number=18)
 def test_push_refused_workflow_scope_timeout(world: Served, client: GitRepository) -> None:
     """It reads like a missing permission, and passes by itself."""
     marker = world.bare / "refused-once"
@@ -166,6 +183,7 @@ def test_push_refused_workflow_scope_timeout(world: Served, client: GitRepositor
     assert len(world.clock.slept) == 1
 
 
+@pytest.mark.scenario(number=20)
 def test_base_branch_history_rewritten_during_run(world: Served, client: GitRepository) -> None:
     """The rewritten-away commit does not come back: the lease names what was inspected."""
     secret = CommitId(commit_files(world.bare, {"secret.txt": b"oops\n"}))
@@ -178,6 +196,7 @@ def test_base_branch_history_rewritten_during_run(world: Served, client: GitRepo
     assert secret.value not in git(world.bare, "rev-list", MAIN.value)
 
 
+@pytest.mark.scenario(number=21)
 def test_shallow_clone_boundary_does_not_break_ancestry_check(world: Served, client: GitRepository) -> None:
     """The branch left the base 40 commits ago, further than the first look at the history reaches."""
     ours = commit_files(world.bare, {"README.md": b"ours\n"}, ref=BOT.value, parent=world.tip.value)
@@ -209,6 +228,7 @@ def test_push_that_the_server_does_not_allow_is_not_tried_again(
     assert world.clock.slept == []
 
 
+@pytest.mark.scenario(number=55)
 def test_server_drips_one_byte_per_second(world: Served) -> None:
     with world.client(patience=4.0, stall_seconds=1) as client:
         world.server.fail("drip", UPLOAD_REFS, times=50)
@@ -224,6 +244,7 @@ def test_server_that_hangs_is_given_up(world: Served) -> None:
             client.tips([MAIN])
 
 
+@pytest.mark.scenario(number=57)
 def test_deadline_reached_mid_push(world: Served) -> None:
     """It landed, but the server never says so; git is stopped at the deadline, and the ref is read back."""
     with world.client(patience=1.0, stall_seconds=60) as client:
@@ -277,6 +298,7 @@ def _check_nothing_lost(world: Served, writers: int) -> None:
     git(world.bare, "fsck", "--strict")
 
 
+@pytest.mark.scenario(number=12)
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_thirty_two_writers_one_branch(world: Served) -> None:
@@ -296,6 +318,7 @@ def test_sixteen_writers_over_a_network_that_fails(world: Served) -> None:
     _check_nothing_lost(world, 16)
 
 
+@pytest.mark.scenario(number=13)
 def test_writers_with_one_hostile_force_pusher(world: Served, client: GitRepository) -> None:
     """A foreign rewrite is a lost race like any other; we never answer with force."""
     mine = _new(client, world, b"1\n")

@@ -1,0 +1,50 @@
+"""The fault scenarios of the Git room, by number: each has a test, and no test names one that is not here.
+
+``pytest -m "scenario(number=9)"`` runs those of one scenario.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+SCENARIOS = {
+    1: "a push is reset before the server sees it",
+    2: "a push is answered 503 before it is processed",
+    3: "a push landed, then the connection was reset",
+    4: "a push landed, then the gateway said 504",
+    5: "a push landed, and its reply was cut",
+    6: "a push landed, was sent again by git itself, and was rejected",
+    7: "a push ended in nothing, and the ref can't be read either",
+    8: "another commit was faster",
+    9: "another run pinned the same image first",
+    10: "another run pinned a newer image first",
+    11: "a person changed the same line first",
+    12: "many writers on one branch",
+    13: "somebody rewrites our branch by force",
+    14: "the branch is deleted between look and push",
+    15: "the branch is made by another between look and push",
+    16: "no push without the value that was inspected",
+    17: "the server's rules refuse the push",
+    18: "a refusal that is a timeout",
+    19: "somebody else's commit stands on our branch",
+    20: "the base branch is rewritten meanwhile",
+    21: "the history is cut above where the branch began",
+    22: "the default branch was renamed",
+    55: "a server that drips",
+    57: "the deadline is reached in the middle of a push",
+}
+
+
+def _numbers() -> Iterator[int]:
+    for path in sorted(Path("tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.scenario":
+                (keyword,) = node.keywords
+                assert isinstance(keyword.value, ast.Constant)
+                yield keyword.value.value
+
+
+def test_every_scenario_has_a_test_and_every_number_a_scenario() -> None:
+    assert set(_numbers()) == set(SCENARIOS)
