@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from orchestrator.core.delivery import MergeMethod as MergeMethod
+from orchestrator.core.delivery import Routing as Routing
 from orchestrator.core.errors import Conflict, Refused
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 
@@ -72,16 +74,6 @@ class CommitStatus:
     created: datetime | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
-    """To whom a pull request goes. People and teams by the forge's own names; labels are made when missing."""
-
-    reviewers: tuple[str, ...] = ()
-    teams: tuple[str, ...] = ()
-    assignees: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-
-
 class ReviewState(StrEnum):
     """What a reviewer said last."""
 
@@ -96,14 +88,6 @@ class Review:
     author: str
     state: ReviewState
     commit: CommitId | None = None
-
-
-class MergeMethod(StrEnum):
-    """How a forge merges."""
-
-    MERGE = "merge"
-    SQUASH = "squash"
-    REBASE = "rebase"
 
 
 class AutoMerge(StrEnum):
@@ -218,6 +202,7 @@ class RoutesPullRequests(Protocol):
         """Add what is missing; nothing is taken away. Gives a sentence for each wish that the forge refused."""
 
 
+@runtime_checkable
 class Reviewing(Protocol):
     """The forge tells what reviewers said, and who belongs to a team."""
 
@@ -245,6 +230,14 @@ class Comparing(Protocol):
 
     def compare(self, repository: str, base: CommitId, head: CommitId) -> Comparison | None:
         """``repository`` is its URL without credentials. None when it is on another host, or not ours to read."""
+
+
+@runtime_checkable
+class Guarding(Protocol):
+    """The forge tells what its rules let our login do."""
+
+    def can_push(self, branch: BranchName) -> bool | None:
+        """Our login may push to this branch without a pull request; None when the forge does not tell."""
 
 
 class CommitsByCall(Protocol):
