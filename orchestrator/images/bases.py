@@ -19,13 +19,16 @@ from orchestrator.images.dockerfile import Instruction, instructions
 
 _LOCAL = "hybrid-ci.local"
 _FROM = re.compile(r"(?:--\S+\s+)*(?P<image>\S+)(?:\s+[Aa][Ss]\s+(?P<stage>\S+))?")
-_COPY_FROM = re.compile(r"--from=(?P<image>\S+)")
+_OTHER_FROM = {
+    "COPY": re.compile(r"--from=(?P<image>\S+)"),
+    "RUN": re.compile(r"--mount=(?:\S*,)?from=(?P<image>[^\s,]+)"),
+}
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::-(?P<default>[^}]*))?\}|(?P<plain>\w+))")
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base as a Dockerfile names it: ``written`` there, and ``name`` with its variables filled in; ``line`` from 1."""
+    """A base as a Dockerfile names it: ``written`` there, ``name`` with its variables filled in; ``line`` from 1."""
 
     written: str
     name: str
@@ -41,7 +44,7 @@ class Base:
 
 
 def bases(text: str, arguments: Mapping[str, str]) -> Iterator[Base]:
-    """What FROM and ``COPY --from`` name, the Dockerfile's own stages left out.
+    """What FROM, ``COPY --from`` and ``RUN --mount=…,from=`` name, the Dockerfile's own stages left out.
 
     Variables are those that count there: ARG before the first FROM, with ``arguments`` over their defaults.
     """
@@ -98,7 +101,8 @@ def _define(instruction: Instruction, variables: dict[str, str], arguments: Mapp
 def _named(instruction: Instruction) -> re.Match[str] | None:
     if instruction.keyword == "FROM":
         return _FROM.match(instruction.rest)
-    return _COPY_FROM.search(instruction.rest) if instruction.keyword == "COPY" else None
+    other = _OTHER_FROM.get(instruction.keyword)
+    return other.search(instruction.rest) if other is not None else None
 
 
 def _filled(text: str, variables: Mapping[str, str]) -> str:

@@ -18,6 +18,10 @@ class PushInterrupted(PushFailed):
     """The push broke off in a way that another attempt may heal."""
 
 
+class PullFailed(RemoteError):
+    """The engine did not get an image from its registry."""
+
+
 class LoginRefused(RemoteError):
     """The registry wants a login, or does not take the one it was given."""
 

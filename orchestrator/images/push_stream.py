@@ -1,4 +1,4 @@
-"""Reads the stream of a push. A failed push is a line in a 200 answer, never an exception of the library.
+"""Reads the streams of pushes and pulls. A failed one is a line in a 200 answer, never an exception of the library.
 
 The stream is that of ``POST /images/{name}/push`` (https://docs.docker.com/reference/api/engine/): ``status`` with
 ``id`` and ``progressDetail`` per layer, ``aux.Digest`` at the end, ``error``/``errorDetail`` when it failed.
@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 
 from orchestrator.core.errors import HybridCIError, Refused
-from orchestrator.core.image import Digest, InvalidReference, TaggedImage
+from orchestrator.core.image import Digest, InvalidReference, PinnedImage, TaggedImage
 from orchestrator.images.base import MEBIBYTE, PushFailed
-from orchestrator.images.errors import LoginRefused, PushInterrupted, login_hint
+from orchestrator.images.errors import LoginRefused, PullFailed, PushInterrupted, login_hint
 
 _NO_LOGIN = re.compile(
     r"unauthorized|authentication required|no basic auth credentials|incorrect username or password|\b401\b", re.I
@@ -41,7 +41,7 @@ class PushStream:
 
     def feed(self, event: Mapping[str, object]) -> None:
         """Take one event. Raises Refused, LoginRefused, PushInterrupted or PushFailed when it says so."""
-        error = _error_of(event)
+        error = error_of(event)
         if error is not None:
             raise push_error(error, self._target, logged_in=self._logged_in)
         self._take_progress(event)
@@ -125,7 +125,21 @@ def push_error(message: str, target: TaggedImage, *, logged_in: bool) -> HybridC
     return kind(f"the push of {target} failed", where=str(repository), details=[message])
 
 
-def _error_of(event: Mapping[str, object]) -> str | None:
+def pull_error(message: str, image: PinnedImage, *, logged_in: bool) -> HybridCIError:
+    """The error of our tree for what an engine says about a pull."""
+    repository = image.repository
+    if _NO_LOGIN.search(message) or _DENIED.search(message):
+        return LoginRefused(
+            f"the registry {repository.registry} does not let this job pull {repository.path}",
+            where=str(repository),
+            hint=login_hint(repository.registry, logged_in=logged_in),
+            details=[message],
+        )
+    return PullFailed(f"the engine could not pull {image}", where=str(repository), hint="run again", details=[message])
+
+
+def error_of(event: Mapping[str, object]) -> str | None:
+    """What a line of an engine's stream says went wrong; None when it says nothing of that kind."""
     detail = event.get("errorDetail")
     message = detail.get("message") if isinstance(detail, Mapping) else None
     found = message if message is not None else event.get("error")

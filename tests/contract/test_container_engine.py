@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import RemoteError
+from orchestrator.core.image import Digest
 from orchestrator.engine.clock import SystemClock
 from orchestrator.images.base import BuiltImage, RunResult, RunSpec
-from orchestrator.images.publish import publish
+from orchestrator.images.errors import PullFailed
+from orchestrator.images.proof import prove
+from orchestrator.images.publish import gather, publish
 from orchestrator.images.testing import CommandTest, HttpTest, run_test
 from tests.contract.engines import KINDS, Workbench, workbench
 from tests.simulators.reporter import RecordingReporter
@@ -146,3 +149,36 @@ def test_two_tags_of_one_image_have_one_digest(made: Bench) -> None:
         for tag in (one, two)
     }
     assert len(digests) == 1
+
+
+# --- fetching --------------------------------------------------------------------------------------------------------
+
+
+def test_the_engine_knows_its_own_platform(made: Bench) -> None:
+    assert made.bench.engine.platform() == made.image.platform
+
+
+def test_an_image_is_fetched_by_digest_and_is_proven(made: Bench) -> None:
+    target = made.bench.target()
+    published = publish(made.bench.engine, made.bench.registry, made.image, target, made.reporter, SystemClock())
+    fetched = made.bench.engine.fetch("api", published.pinned, None, made.reporter, "test api")
+    assert fetched.platform == made.image.platform
+    served = made.bench.registry.manifest(target.repository, published.pinned.digest)
+    assert served is not None
+    proof = prove(fetched, gather(made.bench.registry, target.repository, fetched, served))
+    assert proof.digest == published.pinned.digest
+
+
+def test_a_fetched_image_runs(made: Bench) -> None:
+    target = made.bench.target()
+    published = publish(made.bench.engine, made.bench.registry, made.image, target, made.reporter, SystemClock())
+    fetched = made.bench.engine.fetch("api", published.pinned, None, made.reporter, "test api")
+    spec = RunSpec(("/bin/sh", "-c", "echo it runs"))
+    assert made.bench.engine.run(fetched, spec, made.reporter, "test").log_tail == ("it runs",)
+
+
+def test_an_image_that_the_registry_does_not_hold_is_not_fetched(made: Bench) -> None:
+    nowhere = made.bench.target().pinned(Digest("sha256:" + "0" * 64))
+    with pytest.raises(PullFailed) as caught:
+        made.bench.engine.fetch("api", nowhere, None, made.reporter, "test api")
+    assert caught.value.where == str(nowhere.repository)
