@@ -24,7 +24,10 @@ class PullRequestState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """A pull request as the forge tells it. Its text is never trusted as state: anyone may edit it."""
+    """A pull request as the forge tells it. Its text is never trusted as state: anyone may edit it.
+
+    ``fork`` names the other repository that ``head`` is a branch of; it is empty when that is this repository.
+    """
 
     number: int
     url: str
@@ -41,6 +44,7 @@ class PullRequest:
     updated: datetime | None = None
     labels: tuple[str, ...] = ()
     approvals: tuple[str, ...] = ()
+    fork: str = ""
 
 
 @dataclass(frozen=True, slots=True)
