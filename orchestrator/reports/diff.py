@@ -29,7 +29,7 @@ def readable(diff: str, *, terminal: bool) -> str:
 def _one(edit: FileEdit) -> str:
     before = _lines(edit.before)
     after = _lines(edit.after)
-    lines = difflib.unified_diff(before, after, _name(f"a/{edit.path}"), _name(f"b/{edit.path}"))
+    lines = difflib.unified_diff(before, after, _side("a", str(edit.path)), _side("b", str(edit.path)))
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
@@ -38,6 +38,11 @@ def _lines(content: bytes) -> list[str]:
     text = content.decode("utf-8", "surrogateescape")
     pieces = text.split("\n")
     return [piece + "\n" for piece in pieces[:-1]] + ([pieces[-1]] if pieces[-1] else [])
+
+
+def _side(side: str, path: str) -> str:
+    """``a/path`` and ``b/path``; a full path stands as it is, since nothing could be put in front of it."""
+    return _name(path if path.startswith("/") else f"{side}/{path}")
 
 
 def _name(path: str) -> str:

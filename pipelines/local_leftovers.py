@@ -1,0 +1,66 @@
+"""What an edit left alone although it names a wanted image: told, so that nobody believes that all is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from orchestrator.core.image import ImageReference, Repository
+from orchestrator.manifests.mention import mentions
+from orchestrator.manifests.pins import Edit, Pin, ScanOptions, Unresolved, find_pins
+from pipelines.local_arguments import NamedImage
+from pipelines.local_files import LocalFile
+
+
+def leftovers(
+    file: LocalFile,
+    edits: Sequence[Edit],
+    images: Sequence[ImageReference],
+    names: Sequence[NamedImage],
+    options: ScanOptions,
+) -> Iterator[Unresolved]:
+    """The places of a file that can't be used as pins, or are edited only when asked for, and name a wanted image.
+
+    Lines are those of the file before the edits. Where the options narrow the edit, what they leave out is no news.
+    """
+    repositories = [image.repository for image in images]
+    if not (mentions(file.content, repositories) or any(one.name.encode() in file.content for one in names)):
+        return
+    everywhere = replace(options, places=(), containers=(), names=(), arguments=True, embedded=True)
+    usual = {problem.place: problem for problem in find_pins(file.path, file.content, _usual(options)).unresolved}
+    seen = find_pins(file.path, file.content, everywhere)
+    for problem in usual.values():
+        if _names_one(problem, file.content, repositories, names):
+            yield problem
+    if options.places or options.containers:
+        return
+    done = {pin.at for edit in edits for pin in edit.pins}
+    told = {place.partition("::")[0] for place in usual}
+    for pin in seen.pins:
+        if pin.image.repository in repositories and pin.at not in done and pin.place.partition("::")[0] not in told:
+            reason = _reason(pin, options)
+            if reason is not None:
+                yield Unresolved(pin.path, pin.line, pin.place, reason, text=pin.text)
+
+
+def _usual(options: ScanOptions) -> ScanOptions:
+    return replace(options, places=(), containers=(), names=())
+
+
+def _names_one(
+    problem: Unresolved, content: bytes, repositories: Sequence[Repository], names: Sequence[NamedImage]
+) -> bool:
+    """The place speaks of a wanted image; of a file that can't be read as a whole, any part of it may."""
+    speaks = problem.text.encode("utf-8", "surrogateescape") if problem.place else content
+    if mentions(speaks, repositories):
+        return True
+    return any(problem.text == one.name or problem.text.startswith(f"{one.name}:") for one in names)
+
+
+def _reason(pin: Pin, options: ScanOptions) -> str | None:
+    """Why a pin that a wider look finds was not edited; None for what was left out on purpose."""
+    if "::" in pin.place:
+        return None if options.embedded else "it stands in a text; --embedded edits it"
+    if pin.format == "argument":
+        return None if options.arguments else "it stands in an argument; --arguments edits it"
+    return None
