@@ -6,17 +6,17 @@ own forms and its own quotes. What can't be told is refused with its reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
-from orchestrator.core.image import ImageReference, Repository
+from orchestrator.core.errors import Refused
+from orchestrator.core.image import DEFAULT_REGISTRY, ImageReference, Repository
 from orchestrator.core.names import RepoPath
-from orchestrator.manifests.mention import mentions
-from orchestrator.manifests.model import Edit, Findings, Pin, PinChange, Unresolved
+from orchestrator.manifests.model import Edit, Pin, PinChange, Unresolved
 from orchestrator.manifests.options import DEFAULT, ScanOptions
-from orchestrator.manifests.pins import find_pins, set_image
-
-Files = Mapping[RepoPath, bytes]
+from orchestrator.manifests.pins import set_image
+from orchestrator.manifests.running import Files, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,25 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class NotCopied:
-    """An image that stays as it is in the target, with the reason. ``refused`` is False where nothing is to do."""
+    """An image that stays as it is in the target, with the reason.
 
-    repository: Repository | None
+    ``repository`` is the source's. ``refused`` is False where nothing is to do; ``places`` are the lines that the
+    reason speaks of, where there are several.
+    """
+
+    repository: Repository
     reason: str
     where: str
     refused: bool = True
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """The edits of a promotion. With anything ``refused`` it is not complete, and a caller that needs all stops."""
+    """The edits of a promotion, one for each file that changes, and what was not copied.
+
+    With anything ``refused`` it is not complete, and a caller that needs all stops.
+    """
 
     edits: tuple[Edit, ...]
     copied: tuple[Copied, ...]
@@ -60,114 +68,186 @@ class Promotion:
 def promote(
     source: Files,
     target: Files,
-    images: Sequence[Repository] | None = None,
+    only: Collection[Repository] | None = None,
     *,
+    images: Mapping[Repository, Repository] | None = None,
     source_options: ScanOptions = DEFAULT,
     target_options: ScanOptions = DEFAULT,
     need_digest: bool = True,
 ) -> Promotion:
-    """Bring the target's pins to what the source runs, for all images that both have, or for ``images``.
+    """Bring the target's pins to what the source runs, for all images that both have, or for ``only`` these.
 
-    ``need_digest`` refuses a source pin that has only a tag: it may mean something else by now. Raises
-    ConfigurationError and Refused as ``set_image`` does.
+    ``images`` says which repository of the target is which of the source, where they differ (a mirror, a registry
+    for each environment); all others have the same name in both. ``need_digest`` refuses a source pin that has only
+    a tag: it may mean something else by now. Nothing of one image is in the way of another. Raises
+    ConfigurationError for options that are not valid.
     """
-    from_pins, from_problems = _read(source, source_options)
-    to_pins, to_problems = _read(target, target_options)
-    wanted = sorted(set(images) if images is not None else {pin.image.repository for pin in from_pins})
+    same = dict(images or {})
+    task = _Task(Side(source, source_options), Side(target, target_options), same, only is not None, need_digest)
     copied: list[Copied] = []
     left: list[NotCopied] = []
-    for repository in wanted:
-        here = [pin for pin in from_pins if pin.image.repository == repository]
-        there = [pin for pin in to_pins if pin.image.repository == repository]
-        reason = _missing(repository, here, there, source, target, [*from_problems, *to_problems], images is not None)
-        if reason is not None:
-            left.append(reason)
-            continue
-        for outcome in _assign(repository, here, there, need_digest):
-            (copied if isinstance(outcome, Copied) else left).append(outcome)  # type: ignore[arg-type]
-    return Promotion(tuple(_edits(target, copied, target_options)), tuple(copied), tuple(left))
+    for goal, origins in task.goals(only):
+        for outcome in task.outcomes(goal, origins):
+            if isinstance(outcome, Copied):
+                copied.append(outcome)
+            else:
+                left.append(outcome)
+    edits, failed = _edits(target, copied, target_options)
+    bad = {one.repository for one in failed}
+    left += [NotCopied(task.origin(one.repository), one.error.message, one.error.where or "") for one in failed]
+    return Promotion(tuple(edits), tuple(one for one in copied if one.image.repository not in bad), tuple(left))
 
 
-def _read(files: Files, options: ScanOptions) -> tuple[list[Pin], list[Unresolved]]:
-    found: list[Findings] = [find_pins(path, content, options) for path, content in sorted(files.items())]
-    return [pin for one in found for pin in one.pins], [problem for one in found for problem in one.unresolved]
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Both environments, and how they are compared. ``asked`` says that the images were named by somebody."""
+
+    source: Side
+    target: Side
+    same: Mapping[Repository, Repository]
+    asked: bool
+    need_digest: bool
+
+    def goals(self, only: Collection[Repository] | None) -> list[tuple[Repository, list[Repository]]]:
+        """Each repository of the target, with those of the source that it is filled from."""
+        wanted = set(only) if only is not None else self.source.repositories | self._unclear()
+        goals: dict[Repository, list[Repository]] = {}
+        for repository in sorted(wanted):
+            goals.setdefault(self.same.get(repository, repository), []).append(repository)
+        return sorted(goals.items())
+
+    def _unclear(self) -> set[Repository]:
+        """What the target runs and the source speaks of, in a way that can't be read."""
+        origins = {self.origin(repository) for repository in self.target.repositories}
+        return {one for one in origins - self.source.repositories if self.source.blocking(one, only_by_name=False)}
+
+    def origin(self, goal: Repository) -> Repository:
+        """What a repository of the target is called in the source."""
+        return next((origin for origin, one in self.same.items() if one == goal), goal)
+
+    def outcomes(self, goal: Repository, origins: Sequence[Repository]) -> Iterator[Copied | NotCopied]:
+        """What becomes of one image."""
+        here = [pin for origin in origins for pin in self.source.running(origin)]
+        there = self.target.versioned(goal)
+        if not here:
+            yield self._not_in_source(origins[0])
+        elif not there:
+            yield self._not_in_target(goal, origins, here)
+        else:
+            unclear = [*chain.from_iterable(map(self.source.blocking, origins)), *self.target.blocking(goal)]
+            for problem in unclear:
+                yield NotCopied(origins[0], f"it also stands where it can't be told: {problem.reason}", problem.where)
+            for outcome in _assign(goal, here, there, self.need_digest):
+                if not unclear:
+                    yield outcome
+
+    def _not_in_source(self, origin: Repository) -> NotCopied:
+        blocking = self.source.blocking(origin, only_by_name=False)
+        if blocking:
+            return _blocked(origin, "the source does not pin it", blocking)
+        return NotCopied(origin, "the source environment does not pin it", "", refused=self.asked)
+
+    def _not_in_target(self, goal: Repository, origins: Sequence[Repository], here: list[Pin]) -> NotCopied:
+        origin = origins[0]
+        blocking = self.target.blocking(goal, only_by_name=False)
+        if blocking:
+            return _blocked(origin, "the target does not pin it", blocking)
+        others = [one for one in sorted(self._free()) if goal == origin and _alike(origin, one)]
+        if others:
+            pins = [pin for other in others for pin in self.target.versioned(other)]
+            reason = f"the target has {', '.join(map(str, others))} instead; map it if both are the same image"
+            return NotCopied(origin, reason, pins[0].where, places=tuple(pin.where for pin in pins))
+        return NotCopied(origin, "the target environment does not have it", here[0].where, refused=self.asked)
+
+    def _free(self) -> frozenset[Repository]:
+        """The repositories of the target that nothing of the source belongs to."""
+        return self.target.repositories - self.source.repositories - frozenset(self.same.values())
 
 
-def _missing(
-    repository: Repository,
-    here: list[Pin],
-    there: list[Pin],
-    source: Files,
-    target: Files,
-    problems: list[Unresolved],
-    asked: bool,
-) -> NotCopied | None:
-    """Why an image can't be promoted at all; None when both environments pin it."""
-    blocking = _blocking(repository, {**source, **target}, problems)
-    if not here:
-        if blocking is not None:
-            return NotCopied(repository, f"the source does not pin it: {blocking.reason}", blocking.where)
-        return NotCopied(repository, "the source environment does not pin it", "", refused=asked)
-    if not there:
-        if blocking is not None:
-            return NotCopied(repository, f"the target does not pin it: {blocking.reason}", blocking.where)
-        return NotCopied(repository, "the target environment does not have it", here[0].where, refused=asked)
-    return None
+def _blocked(repository: Repository, what: str, problems: Sequence[Unresolved]) -> NotCopied:
+    places = tuple(problem.where for problem in problems)
+    return NotCopied(repository, f"{what}: {problems[0].reason}", places[0], places=places if len(places) > 1 else ())
 
 
-def _blocking(repository: Repository, files: Files, problems: list[Unresolved]) -> Unresolved | None:
-    """The unresolved place that speaks of this image, if there is one: a range, a variable, a broken file."""
-    for problem in problems:
-        speaks = problem.text.encode() if problem.text else files.get(problem.path, b"")
-        if mentions(speaks, (repository,)):
-            return problem
-    return None
+def _alike(one: Repository, other: Repository) -> bool:
+    """The same path in another registry, or behind a prefix there, as mirrors and caches have it."""
+    short, long = sorted((_path(one), _path(other)), key=len)
+    return short == long or ("/" in short and long.endswith(f"/{short}"))
 
 
-def _assign(
-    repository: Repository, here: list[Pin], there: list[Pin], need_digest: bool
-) -> Iterator[Copied | NotCopied]:
+def _path(repository: Repository) -> str:
+    return repository.path.removeprefix("library/") if repository.registry == DEFAULT_REGISTRY else repository.path
+
+
+def _assign(goal: Repository, here: list[Pin], there: list[Pin], need_digest: bool) -> Iterator[Copied | NotCopied]:
     """Which version of the source goes to which pins of the target: one for all, or one for each container."""
     groups: dict[tuple[Pin, ImageReference], list[Pin]] = {}
     for pin in there:
         candidates = _candidates(here, pin)
-        versions = {(one.image.tag, one.image.digest) for one in candidates}
-        if len(versions) > 1:
-            listed = ", ".join(sorted({one.text for one in candidates}))
-            yield NotCopied(repository, f"the source runs several versions of it: {listed}", pin.where)
-            continue
         source = candidates[0]
-        if source.image.digest is None and (need_digest or source.image.tag is None):
-            yield NotCopied(repository, f"the source pins no digest: {source.text}", source.where)
-            continue
-        groups.setdefault((source, source.image), []).append(pin)
+        origin = source.image.repository
+        if len({_version(one) for one in candidates}) > 1:
+            listed = ", ".join(f"{one.text} ({one.where})" for one in candidates)
+            places = tuple(one.where for one in candidates)
+            yield NotCopied(origin, f"the source runs several versions of it: {listed}", pin.where, places=places)
+        elif source.image.digest is None and (need_digest or source.image.tag is None):
+            yield NotCopied(origin, f"the source pins no digest: {source.text}", source.where)
+        else:
+            image = ImageReference(goal, source.image.tag, source.image.digest)
+            groups.setdefault((source, image), []).append(pin)
     for (source, image), pins in groups.items():
         yield Copied(image, source, tuple(pins))
 
 
 def _candidates(here: list[Pin], pin: Pin) -> list[Pin]:
     """The source's pins for one pin of the target: those of the same container where several versions run."""
-    if len({(one.image.tag, one.image.digest) for one in here}) == 1:
+    if len({_version(one) for one in here}) == 1:
         return here
     same = [one for one in here if one.container is not None and one.container == pin.container]
     named = [one for one in same if one.path.name == pin.path.name]
     return named or same or here
 
 
-def _edits(target: Files, copied: Sequence[Copied], options: ScanOptions) -> Iterator[Edit]:
-    """One edit a file, made of one step for each version that goes to it."""
+def _version(pin: Pin) -> tuple[object, object]:
+    return pin.image.tag, pin.image.digest
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """An image that a file can't take, with the reason."""
+
+    repository: Repository
+    error: Refused
+
+
+def _edits(target: Files, copied: Sequence[Copied], options: ScanOptions) -> tuple[list[Edit], tuple[_Failed, ...]]:
+    """One edit for each file that changes. An image that one file refuses is written to no file at all."""
     by_path: dict[RepoPath, list[tuple[ImageReference, tuple[str, ...]]]] = {}
     for one in copied:
         for path in dict.fromkeys(pin.path for pin in one.targets):
             places = tuple(pin.at for pin in one.targets if pin.path == path)
             by_path.setdefault(path, []).append((one.image, places))
-    for path in sorted(by_path):
-        before = after = target[path]
-        changes: list[PinChange] = []
-        pins: list[Pin] = []
-        for image, places in by_path[path]:
+    outcomes = [_edit(path, target[path], steps, options) for path, steps in sorted(by_path.items())]
+    failed = tuple(one for one in outcomes if isinstance(one, _Failed))
+    if not failed:
+        return [one for one in outcomes if isinstance(one, Edit) and one.changed], ()
+    bad = {one.repository for one in failed}
+    edits, more = _edits(target, [one for one in copied if one.image.repository not in bad], options)
+    return edits, failed + more
+
+
+def _edit(
+    path: RepoPath, before: bytes, steps: Sequence[tuple[ImageReference, tuple[str, ...]]], options: ScanOptions
+) -> Edit | _Failed:
+    after = before
+    changes: list[PinChange] = []
+    pins: list[Pin] = []
+    for image, places in steps:
+        try:
             edit = set_image(path, after, image, replace(options, places=places))
-            after = edit.after
-            changes += edit.changes
-            pins += edit.pins
-        yield Edit(path, before, after, tuple(changes), tuple(pins))
+        except Refused as error:
+            return _Failed(image.repository, error)
+        after = edit.after
+        changes += edit.changes
+        pins += edit.pins
+    return Edit(path, before, after, tuple(changes), tuple(pins))

@@ -75,7 +75,10 @@ def test_a_variable_and_a_version_range_are_refused_with_their_reason() -> None:
         "spec: {url: 'oci://ghcr.io/acme/api', ref: {semver: 1.x}}\n"
     )
     promotion = promote(files(dev__a=oci), files(prod__a="image: ghcr.io/acme/api:1\n"), [API])
-    assert "source environment does not pin it" in promotion.refused[0].reason
+    assert promotion.refused[0].reason == (
+        "the source does not pin it: a version range stands here; the agent picks the tag"
+    )
+    assert promotion.refused[0].where == "dev/a.yaml:3"
 
 
 def test_a_source_without_a_digest_is_refused_unless_tags_are_enough() -> None:

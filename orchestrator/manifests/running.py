@@ -1,0 +1,68 @@
+"""What the files of one environment say that it runs, and what about it can't be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from orchestrator.core.image import Repository
+from orchestrator.core.names import RepoPath
+from orchestrator.manifests.forms import name_of
+from orchestrator.manifests.mention import mentions
+from orchestrator.manifests.model import Pin, Unresolved
+from orchestrator.manifests.options import ScanOptions
+from orchestrator.manifests.pins import find_pins
+
+Files = Mapping[RepoPath, bytes]
+
+
+class Side:
+    """The files of one environment, read once."""
+
+    def __init__(self, files: Files, options: ScanOptions) -> None:
+        self._files = files
+        found = [find_pins(path, content, options) for path, content in sorted(files.items())]
+        self._pins = [pin for one in found for pin in one.pins]
+        self._problems = [problem for one in found for problem in one.unresolved]
+
+    @cached_property
+    def repositories(self) -> frozenset[Repository]:
+        """All that are pinned or named without a tag."""
+        return frozenset(pin.image.repository for pin in self._pins)
+
+    def versioned(self, repository: Repository) -> list[Pin]:
+        """The pins of an image; those without tag and digest count only where there are no others."""
+        pins = [pin for pin in self._pins if pin.image.repository == repository]
+        return [pin for pin in pins if pin.image.tag is not None or pin.image.digest is not None] or pins
+
+    def running(self, repository: Repository) -> list[Pin]:
+        """The pins that decide what runs: what a kustomize entry above a manifest replaces is not among them."""
+        pins = self.versioned(repository)
+        return [pin for pin in pins if not self._is_replaced(pin.path, pin.text, pin.format, repository)]
+
+    def blocking(self, repository: Repository, *, only_by_name: bool = True) -> list[Unresolved]:
+        """The places that speak of an image and can't be read: a variable, a text, a broken file.
+
+        Without ``only_by_name`` also those that name no image, in a file that speaks of this one: a version range, a
+        tag alone.
+        """
+        found = [problem for problem in self._problems if self._speaks_of(problem, repository, only_by_name)]
+        return [one for one in found if not self._is_replaced(one.path, one.text, "", repository)]
+
+    def _speaks_of(self, problem: Unresolved, repository: Repository, only_by_name: bool) -> bool:
+        whole_file = not problem.text or (not only_by_name and "/" not in problem.text)
+        text = self._files[problem.path] if whole_file else problem.text.encode("utf-8", "surrogateescape")
+        return mentions(text, (repository,))
+
+    def _is_replaced(self, path: RepoPath, text: str, format_name: str, repository: Repository) -> bool:
+        """A kustomization of the same folder, or of one above, has an entry for this very name."""
+        if format_name == "kustomization" or not text:
+            return False
+        return any(
+            entry.format == "kustomization"
+            and entry.image.repository == repository
+            and entry.container == name_of(text)
+            and entry.path != path
+            and path.value.startswith(entry.path.value.removesuffix(entry.path.name))
+            for entry in self._pins
+        )
