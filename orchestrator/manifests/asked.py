@@ -13,14 +13,16 @@ from operator import attrgetter
 from orchestrator.core.image import ImageReference, InvalidReference, Repository
 from orchestrator.core.names import RepoPath
 from orchestrator.manifests.embedded import inside
-from orchestrator.manifests.formats.common import ELSEWHERE, Found, Scan, is_image_key
-from orchestrator.manifests.formats.kubernetes import is_object
+from orchestrator.manifests.formats.common import Found, Scan
+from orchestrator.manifests.formats.keys import is_image_key
+from orchestrator.manifests.formats.kubernetes import header, is_object, written_by_the_cluster
+from orchestrator.manifests.formats.shapes import ELSEWHERE
 from orchestrator.manifests.formats.targets import at_node
 from orchestrator.manifests.forms import Configured, Form, Whole, parse
 from orchestrator.manifests.places import find_place, key_above, steps_to
 from orchestrator.manifests.scalars import CannotSpell, segments
 from orchestrator.manifests.texts import references_in
-from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, scalar, text_at, walk
+from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, scalar, walk
 
 MARKER = re.compile(
     r"#[ \t]*hybrid-ci:[ \t]*(?P<image>[^\s#]+?)(?::(?P<part>tag|digest|name))?[ \t]*\r?$", re.MULTILINE
@@ -37,11 +39,12 @@ def untouchable(node: Node) -> str | None:
     """Why a node must not be edited even when it is named: the reason, or None."""
     for parent, child in steps_to(node):
         key = parent.key_of(child) if isinstance(parent, Mapping) else None
-        if isinstance(parent, Mapping) and is_object(parent):
-            if key is not None and key.value == "status":
-                return "the cluster writes the status of an object"
-            if text_at(parent, "kind") in _DESCRIBING:
-                return f"a {text_at(parent, 'kind')} describes images, it does not run them"
+        if not isinstance(parent, Mapping):
+            continue
+        if key is not None and key.value == "status" and written_by_the_cluster(parent, key):
+            return "the cluster writes the status of an object"
+        if is_object(parent) and (kind := header(parent).kind) in _DESCRIBING:
+            return f"a {kind} describes images, it does not run them"
         if key is not None and key.value == _APPLIED:
             return "kubectl writes the last applied configuration"
         if isinstance(parent, Mapping) and encrypted(parent):

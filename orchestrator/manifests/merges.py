@@ -6,8 +6,9 @@ A key of the mapping itself wins over an inherited one, an earlier source over a
 from __future__ import annotations
 
 from orchestrator.manifests.embedded import Embedded
-from orchestrator.manifests.forms import Form, KustomizeEntry, Split
+from orchestrator.manifests.forms import Form, KustomizeEntry
 from orchestrator.manifests.inherit import is_merge
+from orchestrator.manifests.split_forms import Split, Tagged
 from orchestrator.manifests.tree import Alias, Mapping, Scalar, Sequence, scalar
 
 
@@ -15,25 +16,34 @@ def inherited(form: Form) -> tuple[Scalar, ...]:
     """The parts of a form that its mapping takes over from another one."""
     while isinstance(form, Embedded):
         form = form.inner
-    mapping = form.mapping if isinstance(form, Split) else form.node if isinstance(form, KustomizeEntry) else None
-    if mapping is None or not any(is_merge(key) for key, _ in mapping.pairs):
+    mapping = form.mapping if isinstance(form, Split) else form.node
+    if not isinstance(form, Split | Tagged | KustomizeEntry) or not isinstance(mapping, Mapping):
+        return ()
+    if not any(is_merge(key) for key, _ in mapping.pairs):
         return ()
     local = {id(scalar(value)) for _, value in mapping.pairs}
     return tuple(part for part in form.scalars if id(part) not in local)
 
 
-def inherited_version(form: Form) -> Scalar | None:
-    """The tag or digest of a form that another mapping holds."""
-    parts = inherited(form)
+def version_of(form: Form) -> tuple[Scalar, ...]:
+    """The scalars that hold the tag and the digest, where they stand apart from other mappings' parts."""
     while isinstance(form, Embedded):
         form = form.inner
     if isinstance(form, Split):
         versions = (form.tag, form.digest)
     elif isinstance(form, KustomizeEntry):
         versions = (form.new_tag, form.digest)
+    elif isinstance(form, Tagged):
+        versions = (form.main, form.digest)
     else:
-        return None
-    return next((part for part in versions if part is not None and any(part is other for other in parts)), None)
+        return ()
+    return tuple(part for part in versions if part is not None)
+
+
+def inherited_version(form: Form) -> Scalar | None:
+    """The tag or digest of a form that another mapping holds."""
+    parts = inherited(form)
+    return next((part for part in version_of(form) if any(part is other for other in parts)), None)
 
 
 def overridden(alias: Alias, key: str | None) -> bool:

@@ -20,7 +20,7 @@ from orchestrator.manifests.embedded import Embedded
 from orchestrator.manifests.formats.common import Scan
 from orchestrator.manifests.forms import Wanted
 from orchestrator.manifests.mention import may_hold, mentions
-from orchestrator.manifests.merges import inherited, inherited_version
+from orchestrator.manifests.merges import inherited, inherited_version, version_of
 from orchestrator.manifests.model import Edit, Findings, Pin, PinChange, Unresolved
 from orchestrator.manifests.options import DEFAULT, ScanOptions, Target
 from orchestrator.manifests.places import place
@@ -192,7 +192,7 @@ def _is_followed(
     form = reference.form
     if isinstance(form, Embedded):
         return False
-    version = {id(part) for part in form.scalars[1:]}
+    version = {id(part) for part in version_of(form)}
     if not version <= {id(part) for part in inherited(form)}:
         return False
     return any(

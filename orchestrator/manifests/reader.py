@@ -23,9 +23,10 @@ from orchestrator.manifests.embedded import Embedded
 from orchestrator.manifests.formats.common import Found, Scan, dispatch
 from orchestrator.manifests.formats.registry import FORMATS
 from orchestrator.manifests.formats.targets import configured
-from orchestrator.manifests.forms import Configured, Form, KustomizeEntry, Split, Whole
+from orchestrator.manifests.forms import Configured, Form, KustomizeEntry, Whole
 from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.places import both_places, container_name, find_place, key_above, on_the_way
+from orchestrator.manifests.split_forms import Split
 from orchestrator.manifests.tree import Mapping, Node, Scalar
 
 

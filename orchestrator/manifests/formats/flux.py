@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan, references
-from orchestrator.manifests.formats.kubernetes import written_by_the_cluster
+from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan
+from orchestrator.manifests.formats.kubernetes import header, written_by_the_cluster
 from orchestrator.manifests.formats.kustomization import entries
-from orchestrator.manifests.forms import Split, join, parse
-from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, scalar, text_at
+from orchestrator.manifests.formats.walk import references
+from orchestrator.manifests.forms import join, parse
+from orchestrator.manifests.split_forms import Split
+from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, scalar
 
 _OCI = "oci://"
 
@@ -23,13 +25,13 @@ class Flux:
 
     def claims(self, scan: Scan, root: Node) -> bool:
         """By API group."""
-        group = (text_at(root, "apiVersion") or "").partition("/")[0]
+        group = header(root).version.partition("/")[0]
         return group in ("kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io", "source.toolkit.fluxcd.io")
 
     def find(self, scan: Scan, root: Node) -> Iterator[Found]:
         """References in values, the fields of kustomize, and the artifact of an OCIRepository."""
-        kind = text_at(root, "kind")
-        label = {"HelmRelease": "flux-helmrelease", "Kustomization": "flux-kustomization"}.get(kind or "", self.name)
+        kind = header(root).kind
+        label = {"HelmRelease": "flux-helmrelease", "Kustomization": "flux-kustomization"}.get(kind, self.name)
         if kind == "OCIRepository":
             yield from _artifact(scan, root)
             return
@@ -44,7 +46,7 @@ class Flux:
             yield from (Found(found.form, label) for found in entries(scan, images))
 
 
-def _image_lists(root: Node, kind: str | None) -> Iterator[Node]:
+def _image_lists(root: Node, kind: str) -> Iterator[Node]:
     """The lists of kustomize entries: they are read as such, and not by the names of their keys."""
     found = [node_at(root, "spec", "images")] if kind == "Kustomization" else []
     renderers = node_at(root, "spec", "postRenderers")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.manifests.embedded import inside
-from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan, references
+from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan
+from orchestrator.manifests.formats.walk import references
 from orchestrator.manifests.forms import KustomizeEntry, join, parse
 from orchestrator.manifests.inherit import Unclear, taken_over
 from orchestrator.manifests.scalars import is_null

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from orchestrator.manifests.formats.common import Found, Scan, references, whole
+from orchestrator.manifests.formats.common import Found, Scan, whole
 from orchestrator.manifests.formats.kubernetes import written_by_the_cluster
+from orchestrator.manifests.formats.walk import references
 from orchestrator.manifests.tree import Mapping, Node, Sequence, node_at, scalar, text_at
 
 _VALUES = re.compile(r"(?:.*[-._])?values(?:[-._].*)?\.(?:ya?ml|json)")

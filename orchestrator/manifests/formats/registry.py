@@ -4,6 +4,7 @@ from orchestrator.manifests.formats.argocd import ArgoCD
 from orchestrator.manifests.formats.chart import Chart
 from orchestrator.manifests.formats.common import Format
 from orchestrator.manifests.formats.flux import Flux
+from orchestrator.manifests.formats.helmfile import Helmfile
 from orchestrator.manifests.formats.kubernetes import Kubernetes
 from orchestrator.manifests.formats.kustomization import Kustomization
 from orchestrator.manifests.formats.plain import Compose, HelmValues, JsonPatch, Plain
@@ -15,6 +16,7 @@ FORMATS: tuple[Format, ...] = (
     ArgoCD(),
     Kubernetes(),
     Compose(),
+    Helmfile(),
     JsonPatch(),
     HelmValues(),
     Plain(),

@@ -8,8 +8,9 @@ from orchestrator.core.environment import Target
 from orchestrator.core.image import Repository
 from orchestrator.core.patterns import matches
 from orchestrator.manifests.formats.common import Scan
-from orchestrator.manifests.forms import Configured, Form, Split, Whole, parse
+from orchestrator.manifests.forms import Configured, Form, Whole, parse
 from orchestrator.manifests.places import find_place, key_above
+from orchestrator.manifests.split_forms import Split
 from orchestrator.manifests.tree import Mapping, Node, Scalar, scalar
 
 # A chart's version is a label value in every template of that chart: a digest can't stand there.
