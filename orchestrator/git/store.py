@@ -174,7 +174,7 @@ class ObjectStore:
             path.parent.mkdir(exist_ok=True)
             # Per process and thread: other writers of the same object only replace it by the same bytes.
             draft = path.with_name(f"tmp_{os.getpid()}_{os.urandom(6).hex()}")
-            draft.write_bytes(zlib.compress(whole, 1))
+            draft.write_bytes(zlib.compress(whole, 0))  # read once, by the push, which packs it anyway
             draft.chmod(0o444)
             draft.replace(path)
         return identity

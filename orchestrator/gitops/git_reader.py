@@ -18,7 +18,7 @@ from orchestrator.git.remote import ALL_BRANCHES, ALL_HISTORY, Remote
 from orchestrator.git.store import BrokenObject, Kind, ObjectStore, StoredObject, commit_headers
 from orchestrator.gitops.git_cache import WarmMirror
 from orchestrator.gitops.git_lookout import UPPER_FOLDERS
-from orchestrator.gitops.git_trees import Tree, Wanted
+from orchestrator.gitops.git_trees import FOLDER, Tree, Wanted
 
 Patiently = Callable[[Callable[[float], None]], None]
 
@@ -60,6 +60,7 @@ class ObjectReader:
         self._hints = frozenset(hint.encode() for hint in hints)
         self._trees: dict[str, Tree] = {}
         self._shares: dict[str, float] = {}
+        self._unshared: list[tuple[str, Tree]] = []
         self._roots: dict[CommitId, str] = {}
         self._seen_at: dict[CommitId, RefName] = {}
         self._current: CommitId | None = None
@@ -100,13 +101,22 @@ class ObjectReader:
         self._roots[commit] = tree
         self._shares.setdefault(tree, 1.0)
 
-    def remember_tree(self, identity: str, tree: Tree) -> None:
-        """Know a tree without reading it."""
+    def know_tree(self, identity: str, tree: Tree) -> None:
+        """Have a tree that was made here."""
         self._trees[identity] = tree
-        folders = [entry.id for entry in tree.entries if entry.is_folder]
-        share = self._shares.get(identity, 1.0) / max(1, len(folders))
-        for folder in folders:
-            self._shares[folder] = min(share, self._shares.get(folder, 1.0))
+
+    def _remember_tree(self, identity: str, tree: Tree) -> None:
+        self._trees[identity] = tree
+        self._unshared.append((identity, tree))
+
+    def _share(self, identity: str) -> float:
+        """How much of the repository lies below a folder, at most: each folder has an equal share of the one above."""
+        for above, tree in self._unshared:
+            folders = [entry.id for entry in tree.entries if entry.mode == FOLDER]
+            share = self._shares.get(above, 1.0) / max(1, len(folders))
+            self._shares.update([(one, share) for one in folders if self._shares.get(one, 1.0) >= share])
+        self._unshared.clear()
+        return self._shares.get(identity, 1.0)
 
     def trees(self, wanted: Sequence[Wanted]) -> Mapping[str, Tree]:
         """These trees by id (and others that are known already). Raises BrokenObject, RemoteError."""
@@ -117,7 +127,7 @@ class ObjectReader:
             self._fetch_objects(self._filters_for(absent))
             objects |= self._store.read([one.id for one in absent])
         for identity in missing:
-            self.remember_tree(
+            self._remember_tree(
                 identity, Tree.parse(self._required(objects, identity, Kind.TREE), self._store.id_length)
             )
         return self._trees
@@ -136,7 +146,7 @@ class ObjectReader:
 
     def _filters_for(self, wanted: Sequence[Wanted]) -> dict[str | None, list[str]]:
         """The folders to fetch, by the filter that fits: how much of the repository lies below decides."""
-        together = sum(self._shares.get(one.id, 1.0) for one in wanted)
+        together = sum(self._share(one.id) for one in wanted)
         groups: dict[str | None, list[str]] = {}
         for one in wanted:
             filter_spec: str | None = UPPER_FOLDERS
@@ -161,7 +171,7 @@ class ObjectReader:
             if (entry := tree.by_name.get(name)) and entry.is_folder and entry.id not in self._trees
         }
         self._hints = frozenset()
-        small = [one for one in sorted(found) if self._shares.get(one, 1.0) <= _WHOLE_SHARE]
+        small = [one for one in sorted(found) if self._share(one) <= _WHOLE_SHARE]
         return small[:_MOST_HINTED]
 
     def _remember_upper_folders(self) -> None:
@@ -169,7 +179,7 @@ class ObjectReader:
         root = self._trees.get(self._roots[self._current]) if self._current in self._roots else None
         ids = [entry.id for entry in root.entries if entry.is_folder and entry.id not in self._trees] if root else []
         for identity, stored in self._store.read(ids).items():
-            self.remember_tree(identity, Tree.parse(content_of(stored, Kind.TREE), self._store.id_length))
+            self._remember_tree(identity, Tree.parse(content_of(stored, Kind.TREE), self._store.id_length))
 
     # --- asking ----------------------------------------------------------------------------------------------------
 

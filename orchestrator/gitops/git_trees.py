@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
+from typing import NamedTuple
 
 from orchestrator.core.names import InvalidName, RepoPath
 from orchestrator.git.store import BrokenObject
@@ -21,9 +22,8 @@ _REGULAR = frozenset({b"100644", b"100755", b"100664"})
 _KINDS = {b"120000": "a symbolic link", b"160000": "a submodule", FOLDER: "a folder"}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One name in a folder."""
+class Entry(NamedTuple):
+    """One name in a folder. A tuple, because a folder may have tens of thousands of them."""
 
     mode: bytes
     name: bytes
@@ -64,21 +64,14 @@ class Tree:
     @classmethod
     def parse(cls, content: bytes, id_length: int) -> Tree:
         """Read a tree object. Raises BrokenObject."""
-        entries: list[Entry] = []
-        position = 0
-        while position < len(content):
-            space, end = content.find(b" ", position), content.find(b"\0", position)
-            if not position < space < end or end + 1 + id_length > len(content):
-                raise BrokenObject("a folder of the GitOps repository does not parse")
-            mode = content[position:space].lstrip(b"0")
-            identity = content[end + 1 : end + 1 + id_length].hex()
-            entries.append(Entry(mode, content[space + 1 : end], identity))
-            position = end + 1 + id_length
-        return cls(tuple(entries))
+        rows = _entry_pattern(id_length).findall(content)
+        if sum([len(mode) + len(name) for mode, name, _ in rows]) + len(rows) * (id_length + 2) != len(content):
+            raise BrokenObject("a folder of the GitOps repository does not parse")
+        return cls(tuple([Entry(mode.lstrip(b"0"), name, identity.hex()) for mode, name, identity in rows]))
 
     def serialise(self) -> bytes:
         """The tree object's content."""
-        return b"".join(entry.mode + b" " + entry.name + b"\0" + bytes.fromhex(entry.id) for entry in self.entries)
+        return b"".join([b"%b %b\0%b" % (mode, name, bytes.fromhex(identity)) for mode, name, identity in self.entries])
 
     def with_entries(self, changed: Mapping[bytes, Entry | None]) -> Tree:
         """The same with these entries replaced, added in their place, or (None) taken away."""
@@ -88,6 +81,11 @@ class Tree:
         if added:
             entries = sorted([*entries, *added], key=_order)
         return Tree(tuple(entries))
+
+
+@cache
+def _entry_pattern(id_length: int) -> re.Pattern[bytes]:
+    return re.compile(rb"([0-7]+) ([^\0]+)\0(.{%d})" % id_length, re.DOTALL)
 
 
 def _order(entry: Entry) -> bytes:

@@ -268,7 +268,7 @@ class GitRepository:
 
     def _store_tree(self, tree: Tree) -> str:
         identity = self._store.write(Kind.TREE, tree.serialise())
-        self._reader.remember_tree(identity, tree)
+        self._reader.know_tree(identity, tree)
         return identity
 
     # --- the private repository ------------------------------------------------------------------------------------
