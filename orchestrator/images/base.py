@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.errors import RemoteError, WorkFailed
-from orchestrator.core.image import Digest, PinnedImage, Platform, Repository, TaggedImage
+from orchestrator.core.image import Digest, ImageReference, PinnedImage, Platform, Repository, TaggedImage
 from orchestrator.engine.events import Reporter
 
 MEBIBYTE = 1024 * 1024
@@ -59,7 +60,8 @@ class RunSpec:
 
     ``command`` replaces the image's ENTRYPOINT and CMD. ``network`` False means none at all, or, with ``publish``
     (a container port, published on loopback), one that leads nowhere else. ``read_back`` is a path in the
-    container to stream out afterwards.
+    container to stream out afterwards. ``join`` puts it into a ``private_network`` instead, where others reach it as
+    ``alias``; ``service`` gives it the few capabilities that servers need for a start as root, where tests get none.
     """
 
     command: Sequence[str] | None = None
@@ -72,6 +74,9 @@ class RunSpec:
     memory: int = 512 * MEBIBYTE
     pids: int = 256
     read_back: str | None = None
+    join: str | None = None
+    alias: str | None = None
+    service: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +98,15 @@ class RunningContainer(Protocol):
     def address(self) -> tuple[str, int]:
         """Host and port on loopback where the published port answers."""
 
+    @property
+    def inside(self) -> str:
+        """Its address in the private network that it joined."""
+
     def running(self) -> bool:
         """It has not ended."""
+
+    def execute(self, command: Sequence[str], seconds: float) -> int | None:
+        """Run a command in it; its exit code, or None when the time was over."""
 
     def stop(self) -> RunResult:
         """End and remove it; what it said. Stopping twice gives the same result."""
@@ -116,7 +128,9 @@ class ContainerEngine(Protocol):
     def platform(self) -> Platform:
         """What it builds for when nothing else is asked. Raises RemoteError or ConfigurationError."""
 
-    def fetch(self, name: str, image: PinnedImage, platform: Platform | None, reporter: Reporter, stage: str) -> BuiltImage:
+    def fetch(
+        self, name: str, image: PinnedImage, platform: Platform | None, reporter: Reporter, stage: str
+    ) -> BuiltImage:
         """Pull by digest (the platform's manifest, of an index). What came still has to be proven.
 
         Raises RemoteError, Refused.
@@ -128,8 +142,17 @@ class ContainerEngine(Protocol):
     def start(self, image: BuiltImage, spec: RunSpec) -> RunningContainer:
         """Start one that serves; the caller stops it."""
 
+    def obtain(self, name: str, reference: ImageReference, reporter: Reporter, stage: str) -> BuiltImage:
+        """An image that the engine has, or pulls. Raises RemoteError."""
+
+    def private_network(self, seconds: float, *, outside: bool = False) -> AbstractContextManager[str]:
+        """A network for the containers that ``join`` it; removed at the end. ``outside`` lets them reach the rest."""
+
     def push(self, image: BuiltImage, target: TaggedImage, reporter: Reporter, stage: str) -> Digest | None:
         """Tag and push. Gives the digest that the engine claims, if it does. Raises PushFailed, Refused."""
+
+    def abort(self) -> None:
+        """End and remove all that this process has running there, at once; nothing can be started afterwards."""
 
 
 @dataclass(frozen=True, slots=True)

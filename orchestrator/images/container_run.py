@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import requests
@@ -13,7 +13,7 @@ import urllib3
 from docker.errors import APIError, NotFound
 
 from orchestrator.core.errors import ConfigurationError, RemoteError
-from orchestrator.engine.clock import Clock
+from orchestrator.engine.clock import Clock, Deadline
 from orchestrator.engine.events import Reporter
 from orchestrator.images.base import RunResult, RunSpec
 from orchestrator.images.containers import Container, Containers
@@ -22,6 +22,7 @@ from orchestrator.images.tail import LINES, Tail
 from orchestrator.images.tar_reader import ReadLimits, read_files
 
 _MAX_FORWARDED = 20_000  # lines of one container that go on to the reporter
+_EXEC_POLL = 0.05  # seconds between looks at a command that was started in a container
 _LOG_GRACE = 5.0  # seconds for the last lines to arrive after the end
 _READ_LIMITS = ReadLimits()
 
@@ -85,6 +86,29 @@ class Running:
             where=self._host,
             hint="the container may have ended at once; its log is below",
         )
+
+    @property
+    def inside(self) -> str:
+        """Its address in the private network that it joined. Raises RemoteError when it has none (it ended)."""
+        with engine_errors(self._host):
+            inspected = self._client.inspect_container(self._container.id)
+        networks = ((inspected.get("NetworkSettings") or {}).get("Networks") or {}).values()
+        address = next((one["IPAddress"] for one in networks if one.get("IPAddress")), None)
+        if address is None:
+            raise RemoteError("a container has no address in its network", where=self._host, hint="it may have ended")
+        return str(address)
+
+    def execute(self, command: Sequence[str], seconds: float) -> int | None:
+        """Run a command in it; its exit code, or None when the time was over."""
+        deadline = Deadline(self._clock, seconds)
+        with engine_errors(self._host):
+            made = self._client.exec_create(self._container.id, list(command), stdout=False, stderr=False)
+            self._client.exec_start(made["Id"], detach=True)
+            while (state := self._client.exec_inspect(made["Id"]))["Running"]:
+                if deadline.expired:
+                    return None
+                self._clock.sleep(_EXEC_POLL)
+        return int(state["ExitCode"])
 
     def running(self) -> bool:
         """It has not ended."""

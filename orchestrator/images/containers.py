@@ -12,10 +12,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -23,11 +25,17 @@ from docker.errors import APIError, NotFound
 from docker.types import LogConfig, Ulimit
 
 from orchestrator.engine.clock import Clock
+from orchestrator.engine.owner import is_gone, this_process
+from orchestrator.engine.parallel import side_by_side
 from orchestrator.images.base import MEBIBYTE, BuiltImage, RunSpec
 from orchestrator.images.engine_client import EngineClient
+from orchestrator.images.errors import EngineFailed
 
 LABEL = "io.hybrid-ci.test"
 EXPIRES = "io.hybrid-ci.expires"
+OWNER = "io.hybrid-ci.owner"
+# What the usual database images need while they give their data folder to a user of its own, and become that user.
+SERVICE_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 _LEEWAY = 600  # seconds after a container's own time limit before another run takes it away
 _LOG_OPTIONS = {"max-size": "8m", "max-file": "2"}
 _NOTHING = "none"
@@ -36,10 +44,11 @@ _counter = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container in the engine, and the network that was made for it."""
+    """A container in the engine, and the network that was made for it alone."""
 
     id: str
     network: str | None
+    name: str = ""
 
 
 def host_settings(spec: RunSpec, network: str | None, *, init: bool = True) -> dict[str, Any]:
@@ -60,6 +69,8 @@ def host_settings(spec: RunSpec, network: str | None, *, init: bool = True) -> d
         "shm_size": 64 * MEBIBYTE,
         "ulimits": [Ulimit(name="core", soft=0, hard=0)],
     }
+    if spec.service:
+        settings["cap_add"] = list(SERVICE_CAPABILITIES)
     if spec.publish is not None:
         settings["port_bindings"] = {spec.publish: ("127.0.0.1",)}
     return settings
@@ -71,6 +82,10 @@ class Containers:
     def __init__(self, client: EngineClient, clock: Clock) -> None:
         self._client, self._clock = client, clock
         self._init = True
+        self._lock = threading.Lock()
+        self._live_containers: set[str] = set()  # names, from before they exist: an interruption may come in between
+        self._live_networks: set[str] = set()
+        self._aborted = False
 
     @contextlib.contextmanager
     def started(self, image: BuiltImage, spec: RunSpec) -> Iterator[Container]:
@@ -83,10 +98,11 @@ class Containers:
 
     def start(self, image: BuiltImage, spec: RunSpec) -> Container:
         """Create and start one. The caller removes it; when this fails, nothing is left behind."""
-        network = self._make_network(spec) if spec.network or spec.publish is not None else None
+        needs_own = spec.join is None and (spec.network or spec.publish is not None)
+        network = self.make_network(spec.seconds, outside=spec.network) if needs_own else None
         container = Container("", network)
         try:
-            container = Container(self._create(image, spec, network), network)
+            container = self._create(image, spec, network)
             try:
                 self._client.start(container.id)
             except APIError as error:
@@ -101,34 +117,88 @@ class Containers:
     def remove(self, container: Container) -> None:
         """End and remove a container with its volumes and its network; what is gone already is fine."""
         if container.id:
-            with _gone_is_fine():
-                self._client.remove_container(container.id, force=True, v=True)
+            self._remove_container(container.id)
+            self._live_containers.discard(container.name)
         if container.network is not None:
-            with _gone_is_fine():
-                self._client.remove_network(container.network)
+            self.remove_network(container.network)
+
+    def make_network(self, seconds: float, *, outside: bool, shared: bool = False) -> str:
+        """A bridge of its own, by name. Without ``outside`` nothing that is sent there finds an answer from beyond it;
+        only where it is ``shared`` do its containers see each other.
+        """
+        options = {}
+        if not shared:
+            options["com.docker.network.bridge.enable_icc"] = "false"
+        if not outside:
+            options["com.docker.network.bridge.enable_ip_masquerade"] = "false"
+        name = f"hybrid-ci-{os.getpid()}-{next(_counter)}-{os.urandom(4).hex()}"
+        with self._remembered(self._live_networks, name):
+            self._client.create_network(name, driver="bridge", options=options, labels=self._labels(seconds))
+        return name
+
+    def remove_network(self, name: str) -> None:
+        """Remove it; one that is gone is fine."""
+        with _gone_is_fine():
+            self._client.remove_network(name)
+        self._live_networks.discard(name)
+
+    def abort(self) -> None:
+        """Remove all that lives, from any thread; from now on nothing is started."""
+        with self._lock:
+            self._aborted = True
+        side_by_side([partial(self._remove_container, name) for name in list(self._live_containers)])
+        for name in list(self._live_networks):
+            with contextlib.suppress(APIError):  # something still sits in it; whoever made it removes it
+                self._client.remove_network(name)
 
     def sweep(self) -> int:
-        """Remove what a killed run left behind: what bears our label and is past its time. Gives the number."""
+        """Remove what a killed run left behind: what bears our label, and whose process is gone or whose time is over.
+
+        Gives the number.
+        """
         swept = 0
         for found in self._client.containers(all=True, filters={"label": LABEL}):
-            if self._expired(found.get("Labels")):
+            if self._left_behind(found.get("Labels") or {}):
                 self.remove(Container(found["Id"], None))
                 swept += 1
         for found in self._client.networks(filters={"label": LABEL}):
-            if self._expired(found.get("Labels")):
+            if self._left_behind(found.get("Labels") or {}):
                 with contextlib.suppress(APIError):  # another run may be taking it away at this moment
                     self._client.remove_network(found["Id"])
                     swept += 1
         return swept
 
-    def _create(self, image: BuiltImage, spec: RunSpec, network: str | None) -> str:
+    def _remove_container(self, name: str) -> None:
+        with _gone_is_fine():
+            self._client.remove_container(name, force=True, v=True)
+
+    @contextlib.contextmanager
+    def _remembered(self, live: set[str], name: str) -> Iterator[None]:
+        """Something of this name is made in the block. Raises EngineFailed once everything was aborted."""
+        with self._lock:
+            aborted = self._aborted
+            live.add(name)
+        try:
+            if aborted:
+                raise EngineFailed("the run was interrupted; nothing is started any more", where=self._client.host)
+            yield
+        except Exception:
+            live.discard(name)
+            raise
+
+    def _create(self, image: BuiltImage, spec: RunSpec, network: str | None) -> Container:
         name = f"hybrid-ci-{uuid.uuid4().hex}"
         try:
-            return self._create_named(name, image, spec, network)
+            with self._remembered(self._live_containers, name):
+                identity = self._create_named(name, image, spec, network)
         except KeyboardInterrupt:  # the engine may have made it all the same, and nobody knows its id
-            with _gone_is_fine():
-                self._client.remove_container(name, force=True, v=True)
+            self._remove_container(name)
             raise
+        container = Container(identity, network, name)
+        if self._aborted:  # while it was made
+            self.remove(container)
+            raise EngineFailed("the run was interrupted; nothing is started any more", where=self._client.host)
+        return container
 
     def _create_named(self, name: str, image: BuiltImage, spec: RunSpec, network: str | None) -> str:
         command = list(spec.command) if spec.command is not None else None
@@ -142,8 +212,9 @@ class Containers:
             user=spec.user,
             working_dir=spec.working_directory,
             ports=[spec.publish] if spec.publish is not None else None,
-            host_config=self._client.create_host_config(**host_settings(spec, network, init=self._init)),
-            labels=self._labels(spec),
+            host_config=self._client.create_host_config(**host_settings(spec, spec.join or network, init=self._init)),
+            networking_config=self._endpoint(spec),
+            labels=self._labels(spec.seconds),
             healthcheck={"test": ["NONE"]},
             tty=False,
             stdin_open=False,
@@ -151,11 +222,17 @@ class Containers:
         )
         return str(created["Id"])
 
+    def _endpoint(self, spec: RunSpec) -> Any:
+        if spec.join is None or spec.alias is None:
+            return None
+        endpoints: Any = {spec.join: self._client.create_endpoint_config(aliases=[spec.alias])}
+        return self._client.create_networking_config(endpoints)
+
     def _again_without_init(self, container: Container, image: BuiltImage, spec: RunSpec) -> Container:
         """An engine without its init program (Debian's ``tini``): do without, for all that follow too."""
         self._init = False
-        self.remove(Container(container.id, None))
-        again = Container(self._create(image, spec, container.network), container.network)
+        self.remove(Container(container.id, None, container.name))
+        again = self._create(image, spec, container.network)
         try:
             self._client.start(again.id)
         except BaseException:
@@ -163,21 +240,14 @@ class Containers:
             raise
         return again
 
-    def _make_network(self, spec: RunSpec) -> str:
-        options = {"com.docker.network.bridge.enable_icc": "false"}
-        if not spec.network:
-            options["com.docker.network.bridge.enable_ip_masquerade"] = "false"
-        name = f"hybrid-ci-{os.getpid()}-{next(_counter)}-{os.urandom(4).hex()}"
-        made = self._client.create_network(name, driver="bridge", options=options, labels=self._labels(spec))
-        return str(made["Id"])
+    def _labels(self, seconds: float) -> dict[str, str]:
+        expires = int(self._clock.now().timestamp() + seconds + _LEEWAY)
+        return {LABEL: "1", EXPIRES: str(expires), OWNER: this_process()}
 
-    def _labels(self, spec: RunSpec) -> dict[str, str]:
-        expires = int(self._clock.now().timestamp() + spec.seconds + _LEEWAY)
-        return {LABEL: "1", EXPIRES: str(expires)}
-
-    def _expired(self, labels: Mapping[str, str] | None) -> bool:
-        text = (labels or {}).get(EXPIRES, "")
-        return text.isdigit() and datetime.fromtimestamp(int(text[:12]), UTC) < self._clock.now()
+    def _left_behind(self, labels: Mapping[str, str]) -> bool:
+        text = labels.get(EXPIRES, "")
+        expired = text.isdigit() and datetime.fromtimestamp(int(text[:12]), UTC) < self._clock.now()
+        return expired or is_gone(labels.get(OWNER, ""))
 
 
 @contextlib.contextmanager

@@ -336,6 +336,7 @@ def test_meaning_never_comes_from_any_exception_at_all() -> None:
     known = {
         "cli/boundary.py": 1,  # the last line of defence
         "engine/process.py": 1,  # the listener's error, raised again in the caller's thread
+        "engine/runner.py": 2,  # a stage's error, handed to the thread that runs the pipeline; and the interruption
         "engine/parallel.py": 2,  # the calls' errors, likewise; and the interruption
         "engine/events.py": 1,  # a stage that failed, raised again
         "engine/bounded.py": 1,  # the call's error, raised again in the thread that waits

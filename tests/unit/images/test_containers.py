@@ -33,6 +33,12 @@ def test_test_container_profile() -> None:
     assert DANGEROUS.isdisjoint(settings)
 
 
+def test_a_service_gets_what_a_start_as_root_needs_and_nothing_else() -> None:
+    service, test = host_settings(RunSpec(service=True), "net"), host_settings(RunSpec(), "net")
+    assert service.pop("cap_add") == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
+    assert service == test
+
+
 def test_a_port_is_published_on_loopback_only() -> None:
     settings = host_settings(RunSpec(publish=8080), "a-network")
     assert settings["port_bindings"] == {8080: ("127.0.0.1",)}
@@ -49,5 +55,5 @@ def test_no_field_of_a_run_can_name_a_mount_or_a_privilege(field: dataclasses.Fi
     """Who adds a field here has to think about the profile: this list is the whole of what a test may ask for."""
     assert field.name in {
         "command", "environment", "user", "working_directory", "network", "publish", "seconds", "memory", "pids",
-        "read_back",
+        "read_back", "join", "alias", "service",
     }  # fmt: skip

@@ -402,8 +402,10 @@ def test_a_container_that_does_not_start_leaves_nothing_behind(
     scripted.on("POST", broken, Status(500, {"message": "boom"}))
     with pytest.raises(EngineFailed):
         engine.start(IMAGE, RunSpec(publish=80))
-    deleted = [asked.path for asked in scripted.asked if asked.method == "DELETE"]
-    assert deleted == (["/containers/box"] if "box" in broken else []) + ["/networks/net"]
+    *containers, network = [asked.path for asked in scripted.asked if asked.method == "DELETE"]
+    (made,) = requests(scripted, "/networks/create")
+    assert containers == (["/containers/box"] if "box" in broken else [])
+    assert network == f"/networks/{json.loads(made.body)['Name']}"
 
 
 def test_an_engine_without_an_init_program_runs_without(scripted: ScriptedEngine, engine: DockerEngine) -> None:
