@@ -15,7 +15,7 @@ ANY = "any"
 FAULTS = frozenset(
     {
         "reset_before", "503_before", "reset_after", "504_after", "truncate",
-        "redirect", "hang", "hang_after", "drip", "401", "403", "404", "429",
+        "redirect", "hang", "hang_after", "drip", "no_shallow", "401", "403", "404", "429",
     }
 )  # fmt: skip
 

@@ -134,6 +134,8 @@ class GitHandler(BaseHTTPRequestHandler):
                 self._reset()
             case "drip":
                 self._drip(status, headers, content)
+            case "no_shallow":  # of the same length: the lines say theirs
+                self._reply(status, headers, content.replace(b" shallow ", b" sh-llow "))
             case _:
                 self._reply(status, headers, content)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +22,7 @@ from orchestrator.git.credentials import GitCredentials, ssh_command
 from orchestrator.gitops.base import Landed
 from orchestrator.gitops.repository import GitRepository
 from tests.integration.git.worlds import API, BOT, FILES, MAIN, Served, served
-from tests.servers.git_faults import ANY, UPLOAD_REFS
+from tests.servers.git_faults import ANY, UPLOAD, UPLOAD_REFS
 from tests.servers.git_http import serving
 from tests.servers.git_repositories import make_bare
 
@@ -121,6 +124,31 @@ def test_the_folder_is_gone_after_an_error_too(guarded: Served) -> None:
         home = client._home
         raise RuntimeError
     assert not home.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_is_left_behind_by_a_signal(guarded: Served, tmp_path: Path, number: signal.Signals) -> None:
+    """The command waits for a server that hangs, with its private repository and the token's channel open."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    (tmp_path / "hybrid-ci.yaml").write_text(
+        f"version: 1\napplication: shop\ngitops: {{repository: '{guarded.url}', environment: dev}}\n"
+        "images: {api: {repository: ghcr.io/acme/shop/api}}\n"
+    )
+    guarded.server.fail("hang", UPLOAD, times=50)
+    argv = [sys.executable, "-m", "orchestrator", "--config", str(tmp_path / "hybrid-ci.yaml")]
+    argv += ["pin", f"api=ghcr.io/acme/shop/api:1@sha256:{'0' * 64}"]
+    environment = {**os.environ, "TMPDIR": str(temporary), "HYBRID_CI_GIT_TOKEN": TOKEN}
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as command:
+        while not any(request.fault for request in guarded.server.requests):
+            assert command.poll() is None, command.communicate()[0]
+            time.sleep(0.02)
+        assert list(temporary.iterdir()) != []
+        command.send_signal(number)
+        said = command.communicate(timeout=10)[0]
+    assert command.returncode == 128 + number, said
+    assert list(temporary.iterdir()) == []
+    assert _leaks_in(said) == []
 
 
 @pytest.mark.parametrize("wrong", [GitCredentials(token=Secret(TOKEN + "-wrong", "x")), None])

@@ -174,6 +174,16 @@ def test_default_branch_renamed(port: Harbour) -> None:
     assert port.tip(OURS["dev"]) == ""
 
 
+def test_an_empty_repository_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with harbour(tmp_path) as port:
+        for ref in git(port.world.bare, "for-each-ref", "--format=%(refname)").split():
+            git(port.world.bare, "update-ref", "-d", ref)
+        with pytest.raises(ConfigurationError) as error:
+            port.hand_off(change(2))
+    assert error.value.exit_code == 2
+    assert "push a first commit" in (error.value.hint or "")
+
+
 def test_a_branch_that_moved_on_under_an_open_pull_request_is_updated_in_place(port: Harbour) -> None:
     port.hand_off(change(2))
     port.by_hand("README.md", b"moved on\n", "main")
