@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,17 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator import __version__
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import Repository
-from orchestrator.core.release import Release
+from orchestrator.core.release import CaseCounts, Release, TestResult
 
 SCHEMA: Final = "hybrid-ci.release/v1"
 _NOT_PUSHED_YET = "0" * 64  # what a plan that was made before the push holds in place of a digest
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a record: unknown keys are errors, and nothing changes after loading."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SourceRecord(_Part):
+class SourceRecord(Part):
     """The commit that the images were built from."""
 
     commit: str = Field(description="Full commit id.")
@@ -33,7 +35,7 @@ class SourceRecord(_Part):
     dirty: bool = Field(description="The work tree held uncommitted changes.")
 
 
-class CasesRecord(_Part):
+class CasesRecord(Part):
     """Counts of a JUnit report."""
 
     tests: int
@@ -42,7 +44,7 @@ class CasesRecord(_Part):
     skipped: int
 
 
-class TestRecord(_Part):
+class TestRecord(Part):
     """One test of one image."""
 
     __test__ = False  # pytest collects by name
@@ -53,7 +55,7 @@ class TestRecord(_Part):
     cases: CasesRecord | None = None
 
 
-class ImageRecord(_Part):
+class ImageRecord(Part):
     """One image, as the registry reported it."""
 
     name: str
@@ -68,14 +70,14 @@ class ImageRecord(_Part):
     tests: list[TestRecord]
 
 
-class PullRequestRecord(_Part):
+class PullRequestRecord(Part):
     """Where to look."""
 
     number: int
     url: str
 
 
-class ReleaseRecord(_Part):
+class ReleaseRecord(Part):
     """What a release did."""
 
     schema_: Literal["hybrid-ci.release/v1"] = Field(default=SCHEMA, alias="schema")
@@ -141,23 +143,25 @@ def image_records(release: Release, unknown: Collection[Repository] = ()) -> lis
             kind="index" if image.kind == "index" else "manifest",
             config=str(image.config) if image.config else None,
             platforms=[str(platform) for platform in image.platforms],
-            tests=[
-                TestRecord(
-                    name=test.name,
-                    passed=test.passed,
-                    seconds=round(test.seconds, 3),
-                    cases=CasesRecord(
-                        tests=test.cases.tests,
-                        failures=test.cases.failures,
-                        errors=test.cases.errors,
-                        skipped=test.cases.skipped,
-                    )
-                    if test.cases
-                    else None,
-                )
-                for test in release.tests
-                if test.image == image.name
-            ],
+            tests=records_of_tests(release.tests, image.name),
         )
         for image in release.images
     ]
+
+
+def records_of_tests(tests: Iterable[TestResult], image: str) -> list[TestRecord]:
+    """The tests of one image."""
+    return [
+        TestRecord(
+            name=test.name,
+            passed=test.passed,
+            seconds=round(test.seconds, 3),
+            cases=_cases(test.cases) if test.cases else None,
+        )
+        for test in tests
+        if test.image == image
+    ]
+
+
+def _cases(counts: CaseCounts) -> CasesRecord:
+    return CasesRecord(tests=counts.tests, failures=counts.failures, errors=counts.errors, skipped=counts.skipped)
