@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.config.application import ImageConfig
 from orchestrator.config.checks import dockerfile_of
 from orchestrator.config.loader import LoadedApplication
-from orchestrator.config.application import ImageConfig
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import Digest, Repository, TaggedImage
 from orchestrator.core.release import Release, ReleasedImage

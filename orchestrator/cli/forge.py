@@ -215,8 +215,8 @@ def _forge(context: typer.Context, path: Path | None, actor: str | None) -> Loca
 
 def _configured(settings: Settings) -> Path:
     """The forge of the configuration file. Raises ConfigurationError when it names none on this machine."""
-    from orchestrator.config.loader import load_application
     from orchestrator.config.fields import remote_url
+    from orchestrator.config.loader import load_application
 
     application = load_application(settings.config)
     gitops = application.config.gitops
