@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from orchestrator.config.document import Document, Location, Problem, dotted
@@ -85,13 +86,13 @@ def shown(value: object) -> str:
 
 def _purpose(model: type[BaseModel], location: Location) -> str:
     parent = _model_at(model, location[:-1])
-    field = parent.model_fields.get(str(location[-1])) if parent else None
+    field = _field(parent, location[-1]) if parent else None
     return f": {field.description}" if field and field.description else ""
 
 
 def _keys_at(model: type[BaseModel], location: Location) -> Iterable[str]:
     parent = _model_at(model, location)
-    return parent.model_fields if parent else ()
+    return [field.alias or name for name, field in parent.model_fields.items()] if parent else ()
 
 
 def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel] | None:
@@ -102,11 +103,17 @@ def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel] | N
         if container in (dict, list):
             annotation = _unwrapped(typing.get_args(annotation)[-1])
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            field = annotation.model_fields.get(str(part))
+            field = _field(annotation, part)
             annotation = _unwrapped(field.annotation) if field else None
         else:
             return None
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _field(model: type[BaseModel], key: str | int) -> FieldInfo | None:
+    """The field that a key of the file stands for."""
+    named = (field for name, field in model.model_fields.items() if (field.alias or name) == key)
+    return next(named, None)
 
 
 def _unwrapped(annotation: object) -> object:

@@ -34,14 +34,20 @@ class Model(BaseModel):
 
 def _check(kind: Callable[[str], object], text: str) -> str:
     """The text, when the domain type takes it; its own words as pydantic's error when not."""
-    try:
-        kind(text)
-    except HybridCIError as error:
-        raise ValueError(error.message + (f"; {error.hint}" if error.hint else "")) from None
+    in_our_words(lambda: kind(text))
     return text
 
 
-def _checked(kind: Callable[[str], object]) -> AfterValidator:
+def in_our_words(make: Callable[[], object]) -> None:
+    """Make a domain object to see whether it can be made. Raises ValueError with the domain's own words."""
+    try:
+        make()
+    except HybridCIError as error:
+        raise ValueError(error.message + (f"; {error.hint}" if error.hint else "")) from None
+
+
+def checked(kind: Callable[[str], object]) -> AfterValidator:
+    """A text that a domain type takes."""
     return AfterValidator(partial(_check, kind))
 
 
@@ -127,9 +133,9 @@ Argv = Annotated[
     Field(min_length=1, json_schema_extra={"type": ["array", "string"], "minItems": 1, "minLength": 1}),
 ]
 RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_path)]
-RepositoryName = Annotated[str, _checked(Repository.parse)]
-PlatformName = Annotated[str, _checked(Platform.parse)]
-Branch = Annotated[str, _checked(BranchName)]
+RepositoryName = Annotated[str, checked(Repository.parse)]
+PlatformName = Annotated[str, checked(Platform.parse)]
+Branch = Annotated[str, checked(BranchName)]
 TagTemplate = Annotated[str, Field(min_length=1), AfterValidator(_tag_template)]
 
 

@@ -24,8 +24,10 @@ from orchestrator.core.environment import (
     order,
 )
 from orchestrator.core.errors import ConfigurationError
+from orchestrator.core.gates import ApprovalsGate, FreezeGate, SoakGate
 from orchestrator.core.image import Repository
 from orchestrator.core.names import BranchName
+from orchestrator.core.order import OrderRule
 
 DEFAULT_FILE = "hybrid-ci.yaml"
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -140,7 +142,36 @@ def _environment(name: str, config: PolicyConfig) -> Environment:
         strategy=Strategy(entry.strategy),
         branch=BranchName(entry.branch) if entry.branch else None,
         targets=tuple(Target(t.file, t.path, Repository.parse(t.image)) for t in entry.targets),
+        gates=tuple(gate.build() for gate in entry.gates),
+        freezes=tuple(freeze.build() for freeze in (*config.freezes, *entry.freezes)),
+        order=tuple((glob, OrderRule(rule)) for rules in (entry.order, config.order) for glob, rule in rules.items()),
+        delivery=entry.pull_request.build(),
+        rings=entry.waves.build() if entry.waves is not None else None,
     )
+
+
+def _broken_gates(config: PolicyConfig, name: str) -> Iterator[tuple[Location, str]]:
+    """Gates that could never be passed, or that a table could not tell apart."""
+    entry = config.environments[name]
+    names: set[str] = {gate.name for gate in Environment(name, ()).all_gates} | {FreezeGate.kind}
+    for index, gate in enumerate(entry.gates):
+        at: Location = ("environments", name, "gates", index)
+        built = gate.build()
+        if built.name in names:
+            yield at, f"there is a gate {built.name!r} already; give this one a 'name' of its own"
+        names.add(built.name)
+        if isinstance(built, ApprovalsGate) and entry.strategy == "commit":
+            yield (*at, "approvals"), "nobody can approve where there is no pull request (strategy: commit)"
+        if not isinstance(built, SoakGate):
+            continue
+        if not built.environments and not entry.after and entry.waves is None:
+            yield (*at, "soak"), f"nothing comes before {name!r}, so name the 'environments' to soak in"
+        for place, other in enumerate(built.environments):
+            where: Location = (*at, "soak", "environments", place)
+            if other not in config.environments:
+                yield where, f"there is no environment {other!r}" + did_you_mean(other, config.environments)
+            elif other == name:
+                yield where, "an environment does not soak in itself"
 
 
 def _broken_references(config: PolicyConfig) -> Iterator[tuple[Location, str]]:
@@ -148,6 +179,7 @@ def _broken_references(config: PolicyConfig) -> Iterator[tuple[Location, str]]:
     known = config.environments
     for name, entry in known.items():
         at: Location = ("environments", name)
+        yield from _broken_gates(config, name)
         for index, earlier in enumerate(entry.after):
             if earlier not in known:
                 yield (*at, "after", index), f"there is no environment {earlier!r}" + did_you_mean(earlier, known)

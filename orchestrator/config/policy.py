@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from orchestrator.config.fields import Branch, EnvironmentName, Model, RelativePath, RepositoryName
+from orchestrator.config.fields import (
+    Branch,
+    EnvironmentName,
+    Model,
+    RelativePath,
+    RepositoryName,
+    checked,
+    in_our_words,
+)
+from orchestrator.config.freezes import FreezeConfig
+from orchestrator.config.gates import GateConfig
+from orchestrator.core.delivery import CommitBy, Delivery, Merge, MergeMethod, Routing, WhileWaiting
+from orchestrator.core.waves import CLUSTER, REST, Rings, Size
+
+
+def _size(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+WaveSize = Annotated[str, BeforeValidator(_size), checked(Size.parse), WithJsonSchema({"type": ["string", "integer"]})]
+Text = Annotated[str, Field(min_length=1)]
+OrderName = Literal["ancestry", "sequence", "semver", "none"]
 
 
 class TargetConfig(Model):
@@ -17,6 +38,61 @@ class TargetConfig(Model):
     image: RepositoryName = Field(description="The repository that the chart puts before it.")
 
 
+class WavesConfig(Model):
+    """An environment that is many clusters, and how many of them go at a time."""
+
+    clusters: RelativePath = Field(description="The clusters' folders: a pattern with one '*', as clusters/prod-*.")
+    sizes: list[WaveSize] = Field(
+        default_factory=lambda: [REST],
+        min_length=1,
+        description="The waves, such as [1, 10%, rest]: numbers, shares of all clusters, and at the end the rest.",
+    )
+
+    @model_validator(mode="after")
+    def _rings(self) -> WavesConfig:
+        in_our_words(self.build)
+        return self
+
+    def build(self) -> Rings:
+        """The rings. Raises ConfigurationError."""
+        return Rings(self.clusters, tuple(Size.parse(size) for size in self.sizes))
+
+
+class PullRequestConfig(Model):
+    """How an environment's pull requests are handled."""
+
+    reviewers: list[Text] = Field(default_factory=list, description="People who are asked for a review.")
+    teams: list[Text] = Field(default_factory=list, description="Teams that are asked for a review.")
+    assignees: list[Text] = Field(default_factory=list, description="People to whom it is assigned.")
+    labels: list[Text] = Field(default_factory=list, description="Labels; they are made when missing.")
+    waiting: Literal["draft", "none"] = Field(
+        default="draft", description="While a gate says wait: a draft, or no pull request yet."
+    )
+    merge: Literal["manual", "auto"] = Field(
+        default="manual", description="Who merges: a person, or the forge as soon as gates and its rules allow it."
+    )
+    method: Literal["merge", "squash", "rebase"] | None = Field(
+        default=None, description="How; without it, as the repository is set up."
+    )
+    delete_branch: bool = Field(
+        default=False, strict=True, alias="delete-branch", description="Delete the branch after the merge."
+    )
+    commit: Literal["git", "api"] = Field(
+        default="git", description="Who makes the commit: git, or the forge by a call, which signs it."
+    )
+
+    def build(self) -> Delivery:
+        """The handling."""
+        return Delivery(
+            Routing(tuple(self.reviewers), tuple(self.teams), tuple(self.assignees), tuple(self.labels)),
+            WhileWaiting(self.waiting),
+            Merge(self.merge),
+            MergeMethod(self.method) if self.method else None,
+            self.delete_branch,
+            CommitBy(self.commit),
+        )
+
+
 class EnvironmentConfig(Model):
     """One environment."""
 
@@ -25,11 +101,28 @@ class EnvironmentConfig(Model):
     strategy: Literal["pull-request", "commit"] = Field(default="pull-request", description="How a change reaches it.")
     branch: Branch | None = Field(default=None, description="For strategy 'commit': the branch of its own.")
     targets: list[TargetConfig] = Field(default_factory=list, description="Tag-only places, resolved by hand.")
+    waves: WavesConfig | None = Field(
+        default=None, description="It is many clusters, promoted in waves; {cluster} in paths is a cluster's folder."
+    )
+    gates: list[GateConfig] = Field(default_factory=list, description="What is asked of a change before it lands.")
+    freezes: list[FreezeConfig] = Field(default_factory=list, description="When nothing may change here.")
+    order: dict[str, OrderName] = Field(
+        default_factory=dict, description="How the order of images is told, by globs of repositories; first match."
+    )
+    pull_request: PullRequestConfig = Field(
+        default_factory=PullRequestConfig, alias="pull-request", description="How its pull requests are handled."
+    )
 
     @model_validator(mode="after")
     def _own_branch(self) -> EnvironmentConfig:
         if (self.strategy == "commit") != (self.branch is not None):
             raise ValueError("strategy 'commit' needs a 'branch' of its own, and only that strategy has one")
+        return self
+
+    @model_validator(mode="after")
+    def _clusters(self) -> EnvironmentConfig:
+        if any((CLUSTER in path) != (self.waves is not None) for path in self.paths):
+            raise ValueError("every path of an environment with 'waves' holds {cluster}, and no other path does")
         return self
 
 
@@ -72,6 +165,10 @@ class PolicyConfig(Model):
     )
     applications: dict[str, ApplicationRuleConfig] = Field(
         default_factory=dict, description="Who may do what; empty: no restriction."
+    )
+    freezes: list[FreezeConfig] = Field(default_factory=list, description="When nothing may change in any environment.")
+    order: dict[str, OrderName] = Field(
+        default_factory=dict, description="How the order of images is told, after what an environment says itself."
     )
     registries: list[str] = Field(
         default_factory=list, description="Image repositories that are allowed here, as globs; empty: all."

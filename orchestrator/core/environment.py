@@ -16,7 +16,7 @@ from typing import NoReturn
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.freeze import Freeze
-from orchestrator.core.gates import FreezeGate, Gate, HoldGate, OrderGate, VetoGate
+from orchestrator.core.gates import FreezeGate, Gate, HoldGate, OrderGate, SoakGate, VetoGate
 from orchestrator.core.image import Repository
 from orchestrator.core.names import BranchName
 from orchestrator.core.order import OrderRule
@@ -159,7 +159,8 @@ class Policy:
                         where=self.origin,
                         hint=f"rename the environment, or the folder that the waves of {name!r} find",
                     )
-                every[one.name] = replace(one, after=_names(one.after, clusters))
+                gates = tuple(_with_clusters(gate, clusters) for gate in one.gates)
+                every[one.name] = replace(one, after=_names(one.after, clusters), gates=gates)
         return replace(self, environments=every)
 
     def waves(self, group: str) -> tuple[Wave, ...]:
@@ -280,6 +281,10 @@ def _clusters(environment: Environment, rings: Rings, paths: Sequence[str], orig
 
 def _member(name: str, rings: Rings, folder: str) -> str:
     return f"{name}/{rings.member(folder)}"
+
+
+def _with_clusters(gate: Gate, clusters: Mapping[str, Sequence[Environment]]) -> Gate:
+    return replace(gate, environments=_names(gate.environments, clusters)) if isinstance(gate, SoakGate) else gate
 
 
 def _names(after: Sequence[str], clusters: Mapping[str, Sequence[Environment]]) -> tuple[str, ...]:
