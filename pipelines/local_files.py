@@ -88,7 +88,9 @@ def find_files(
             kept["-"] = LocalFile(path, stdin_name, _read_standard_input(), named=True)
         elif path.is_symlink():
             raise ConfigurationError(
-                "a symbolic link is not followed", where=str(path), hint="name the file itself, or give it as '-'"
+                "a symbolic link is not followed",
+                where=str(path),
+                hint="name what it points to, or give its content as '-'",
             )
         elif path.is_dir():
             for real, shown in _in_folder(path, wanted):

@@ -26,6 +26,7 @@ from pipelines.render_proof import prove_by_rendering
 
 _PARALLEL_FROM = 2000  # files: below it starting processes costs more than it saves
 _HINTED = 10
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +241,16 @@ def _check_found(request: Request, result: LocalEdits, kept: Sequence[LocalFile]
         return
     raise ConfigurationError(
         f"no pin of {', '.join(missing)} was found",
-        where=f"{result.files} file{'s' if result.files != 1 else ''}",
+        where=_looked_at(request.paths, result.files),
         details=list(islice(_hints(kept, request.options), _HINTED)),
         hint=_advice(kept),
     )
+
+
+def _looked_at(paths: Sequence[Path], files: int) -> str:
+    """The paths as they were given, and how many files that are."""
+    named = ", ".join(str(path) for path in paths[:_NAMED]) + (", …" if len(paths) > _NAMED else "")
+    return f"{named} ({files} file{'s' if files != 1 else ''})"
 
 
 def _advice(kept: Sequence[LocalFile]) -> str:

@@ -107,7 +107,9 @@ def _sentence(result: LocalEdits, written: bool) -> str:
     if not changed:
         others = f"; {_count(len(result.left), 'place')} can't be changed" if result.left else ""
         return f"nothing to do: every pin is as asked for already{others}"
-    return f"{_count(changed, 'file')} {'changed' if written else 'would change'}"
+    pins = len(_change_rows(result))
+    what = _count(changed, "file") if result.output is None else _count(pins, "place")
+    return f"{what} {'changed' if written else 'would change'}"
 
 
 def _change_rows(result: LocalEdits) -> list[_Row]:

@@ -98,7 +98,7 @@ def test_an_image_that_is_nowhere_is_an_error_that_says_what_is_there(tree: Path
     (tree / "values.yaml").write_text("api: {image: {tag: v1}} # acme/missing\n")
     with pytest.raises(ConfigurationError, match=r"no pin of ghcr.io/acme/missing was found") as failure:
         set_images_in(Request((tree,), (ImageReference.parse("ghcr.io/acme/missing:1"), API)))
-    assert failure.value.where == "5 files"
+    assert failure.value.where == f"{tree} (5 files)"
     assert any("only the tag stands here" in line for line in failure.value.details)
 
 
