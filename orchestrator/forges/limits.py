@@ -71,11 +71,13 @@ def _is_limit(answer: Answer) -> bool:
     if answer.status == 403:
         spent = answer.headers.get("X-RateLimit-Remaining", "").strip() == "0"
         return spent or "Retry-After" in answer.headers or _is_secondary(answer) or "rate limit" in answer.message
+    if answer.status == 200 and answer.place.endswith("/graphql"):  # GraphQL tells of its limits in a 200
+        return b'"errors"' in answer.body and (b'"RATE_LIMITED"' in answer.body or _is_secondary(answer))
     return answer.status == 422 and b"submitted too quickly" in answer.body
 
 
 def _is_secondary(answer: Answer) -> bool:
-    message = answer.message.lower()
+    message = (answer.message or answer.body[:2000].decode("utf-8", "replace")).lower()
     return "secondary rate limit" in message or "abuse detection" in message
 
 

@@ -43,6 +43,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "urllib3": {"images", "forges.exchange"},  # what requests and docker raise and retry with
     "git": {"git"},
     "github": {"forges"},
+    "jwt": {"forges.github_login"},  # what PyGithub signs an App's claims with
     "gitlab": {"forges"},
     "pydantic": {"config", "reports.records"},
     "pydantic_core": {"config"},
