@@ -15,7 +15,7 @@ from orchestrator.core.image import DEFAULT_REGISTRY, ImageReference, Repository
 from orchestrator.core.names import RepoPath
 from orchestrator.manifests.model import Edit, Pin, PinChange, Unresolved
 from orchestrator.manifests.options import DEFAULT, ScanOptions
-from orchestrator.manifests.pins import set_image
+from orchestrator.manifests.pins import find_pins, set_image
 from orchestrator.manifests.running import Files, Side
 
 
@@ -134,12 +134,10 @@ class _Task:
         elif not there:
             yield self._not_in_target(goal, origins, here)
         else:
-            unclear = [*chain.from_iterable(map(self.source.blocking, origins)), *self.target.blocking(goal)]
-            for problem in unclear:
-                yield NotCopied(origins[0], f"it also stands where it can't be told: {problem.reason}", problem.where)
-            for outcome in _assign(goal, here, there, self.need_digest):
-                if not unclear:
-                    yield outcome
+            read = chain.from_iterable(map(self.source.blocking, origins))
+            unclear = [_unclear(origins[0], "source", problem) for problem in read]
+            unclear += [_unclear(origins[0], "target", problem) for problem in self.target.blocking(goal)]
+            yield from unclear or _assign(goal, here, there, self.need_digest)
 
     def _not_in_source(self, origin: Repository) -> NotCopied:
         blocking = self.source.blocking(origin, only_by_name=False)
@@ -156,7 +154,7 @@ class _Task:
         if others:
             pins = [pin for other in others for pin in self.target.versioned(other)]
             reason = f"the target has {', '.join(map(str, others))} instead; map it if both are the same image"
-            return NotCopied(origin, reason, pins[0].where, places=tuple(pin.where for pin in pins))
+            return NotCopied(origin, reason, pins[0].where, places=_several(pins))
         return NotCopied(origin, "the target environment does not have it", here[0].where, refused=self.asked)
 
     def _free(self) -> frozenset[Repository]:
@@ -164,9 +162,19 @@ class _Task:
         return self.target.repositories - self.source.repositories - frozenset(self.same.values())
 
 
+def _unclear(repository: Repository, side: str, problem: Unresolved) -> NotCopied:
+    """Beside its pins an image stands where nobody can tell what it is."""
+    what = "also names it in a place" if problem.place else "names it in a file"
+    return NotCopied(repository, f"the {side} {what} that can't be used: {problem.reason}", problem.where)
+
+
 def _blocked(repository: Repository, what: str, problems: Sequence[Unresolved]) -> NotCopied:
-    places = tuple(problem.where for problem in problems)
-    return NotCopied(repository, f"{what}: {problems[0].reason}", places[0], places=places if len(places) > 1 else ())
+    return NotCopied(repository, f"{what}: {problems[0].reason}", problems[0].where, places=_several(problems))
+
+
+def _several(found: Sequence[Pin | Unresolved]) -> tuple[str, ...]:
+    """Where they are, when there is more than one."""
+    return tuple(one.where for one in found) if len(found) > 1 else ()
 
 
 def _alike(one: Repository, other: Repository) -> bool:
@@ -188,8 +196,8 @@ def _assign(goal: Repository, here: list[Pin], there: list[Pin], need_digest: bo
         origin = source.image.repository
         if len({_version(one) for one in candidates}) > 1:
             listed = ", ".join(f"{one.text} ({one.where})" for one in candidates)
-            places = tuple(one.where for one in candidates)
-            yield NotCopied(origin, f"the source runs several versions of it: {listed}", pin.where, places=places)
+            reason = f"the source runs several versions of it: {listed}"
+            yield NotCopied(origin, reason, pin.where, places=_several(candidates))
         elif source.image.digest is None and (need_digest or source.image.tag is None):
             yield NotCopied(origin, f"the source pins no digest: {source.text}", source.where)
         else:
@@ -245,9 +253,23 @@ def _edit(
     for image, places in steps:
         try:
             edit = set_image(path, after, image, replace(options, places=places))
+            _check_others(edit, places, options)
         except Refused as error:
             return _Failed(image.repository, error)
         after = edit.after
         changes += edit.changes
         pins += edit.pins
     return Edit(path, before, after, tuple(changes), tuple(pins))
+
+
+def _check_others(edit: Edit, places: tuple[str, ...], options: ScanOptions) -> None:
+    """No pin at another place has changed, by an alias or a merge. Raises Refused."""
+    if not edit.changed:
+        return
+    old, new = (
+        {pin.at: pin for pin in find_pins(edit.path, content, options).pins if pin.at not in places}
+        for content in (edit.before, edit.after)
+    )
+    for at, pin in old.items():
+        if at not in new or new[at].image != pin.image:
+            raise Refused(f"the edit would change {pin.image.repository} too, which shares the value", where=pin.where)
