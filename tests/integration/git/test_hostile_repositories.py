@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.core.errors import ConfigurationError, HybridCIError
 from orchestrator.core.names import BranchName, CommitId, InvalidName, RefName, RemoteURL, RepoPath
+from orchestrator.git.command import Transport, create_bare
 from orchestrator.git.source import read_source
 from orchestrator.gitops.base import Landed, Unreadable
 from orchestrator.gitops.outcome import Opened
@@ -34,7 +35,9 @@ def _hostile_files(canary: Path) -> dict[str, Content]:
         **FILES,
         # an embedded bare repository with commands in its configuration
         "apps/api/embedded.git/HEAD": b"ref: refs/heads/main\n",
-        "apps/api/embedded.git/config": f'[core]\n\tbare = true\n\tfsmonitor = "{run}"\n\thooksPath = hooks\n'.encode(),
+        "apps/api/embedded.git/config": b"[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tworktree = tree\n"
+        + f'\tfsmonitor = "{run}"\n'.encode(),
+        "apps/api/embedded.git/tree/x": b"",
         "apps/api/embedded.git/objects/x": b"",
         "apps/api/embedded.git/refs/x": b"",
         "apps/api/embedded.git/hooks/post-checkout": f"#!/bin/sh\n{run}\n".encode(),
@@ -47,6 +50,21 @@ def _hostile_files(canary: Path) -> dict[str, Content]:
         "apps/api/prod/out.yaml": Link("/etc/passwd"),
         "apps/out": Link("../../../../../../tmp"),
     }
+
+
+def test_the_zoo_bites_who_checks_it_out(tmp_path: Path) -> None:
+    """Else the tests below would show nothing."""
+    trap = tmp_path / "trap"
+    bare = make_bare(tmp_path / "gitops.git")
+    commit_files(bare, {**_hostile_files(trap), ".gitattributes": b"* filter=evil\n"})
+    git(tmp_path, "clone", "--quiet", str(bare), "checkout")
+    assert not trap.exists()
+    git(tmp_path / "checkout/apps/api/embedded.git", "status")
+    assert trap.read_text().startswith("ran")
+    (tmp_path / "checkout/README.md").unlink()
+    git(tmp_path / "checkout", "-c", f"filter.evil.smudge=echo smudged > {trap}", "checkout", "--", "README.md")
+    assert trap.read_text() == "smudged\n"
+    assert (tmp_path / "checkout/apps/api/prod/out.yaml").read_bytes() == Path("/etc/passwd").read_bytes()
 
 
 @pytest.mark.parametrize("how", ["http", "file"])
@@ -148,6 +166,18 @@ def test_git_argument_injection_corpus_runs_nothing(tmp_path: Path, canary: Path
             continue
         with pytest.raises(InvalidName):
             kind(hostile)
+
+
+@pytest.mark.parametrize("scheme", ["ext", "fd", "git", "http"])
+def test_git_itself_may_use_no_scheme_but_the_one_that_was_asked_for(tmp_path: Path, canary: Path, scheme: str) -> None:
+    """The second line: should such a URL ever get past the type of URLs, or come from the repository's own settings."""
+    store = create_bare(tmp_path / "private.git")
+    command = f"sh -c touch% {canary}"
+    hostile = {"ext": f"ext::{command}", "fd": "fd::17", "git": "git://127.0.0.1:1/x", "http": "http://127.0.0.1:1/x"}
+    with (store.git_dir / "config").open("a") as config:
+        config.write(f'[remote "origin"]\n\turl = {hostile[scheme]}\n')
+    completed = store.run(["ls-remote", "origin"], check=False, transport=Transport(protocols=("https",)))
+    assert "not allowed" in completed.error_text
 
 
 @pytest.mark.parametrize("host", ["--upload-pack=touch", "$(touch x)", "`touch x`", ";touch x"])
