@@ -46,7 +46,9 @@ def locate(repository: RemoteURL, base: str | None = None) -> GitLabAddress:
     if base is None:
         if repository.scheme not in ("https", "http", "ssh"):
             raise ConfigurationError("a project on GitLab has a URL with a host", where=repository.value)
-        web = _origin(repository.value) if repository.scheme in ("https", "http") else f"https://{_bracketed(repository)}"
+        web = (
+            _origin(repository.value) if repository.scheme in ("https", "http") else f"https://{_bracketed(repository)}"
+        )
         base = web
     base = RemoteURL(f"{base.rstrip('/')}/x").value.removesuffix("/x")  # its rules: https, no credential
     project = GitLabAddress(base, "").project_of(repository.value)
