@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.core.errors import RemoteError
@@ -42,9 +43,11 @@ class History:
         raise RemoteError("the history of the GitOps repository could not be read as far as needed")
 
     def commit(self, commit: CommitId) -> CommitInfo:
-        """One commit. Raises RemoteError when the remote does not have it."""
-        self._fetch([commit], 1)
+        """One commit; one that came with an earlier answer is not fetched again. Raises RemoteError."""
         found = self._store.read([commit.value]).get(commit.value)
+        if found is None:
+            self._fetch([commit], 1)
+            found = self._store.read([commit.value]).get(commit.value)
         if found is None:
             raise RemoteError(
                 f"the GitOps repository does not have the commit {commit.short}", hint="it may be gone; run again"
@@ -118,6 +121,7 @@ def info_of(identity: str, content: bytes) -> CommitInfo:
         author=_person(headers.get("author", [""])[0]),
         committer=_person(headers["committer"][0]),
         message=message,
+        committed=datetime.fromtimestamp(_committed(content), UTC),
     )
 
 

@@ -1,0 +1,164 @@
+"""What need not be made again: an unchanged image is found by its content key, and tested again unless that is proven.
+
+Whoever may push to a repository can set a key tag and write any label. So a hit spares the build alone. The test is
+spared only where the GitOps base branch says that this very digest, made from this very content, passed these very
+tests: that was reviewed and merged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from orchestrator.core.errors import RemoteError
+from orchestrator.core.image import Digest, ImageReference, TaggedImage
+from orchestrator.core.names import CommitId, InvalidName
+from orchestrator.core.release import Tested
+from orchestrator.engine.parallel import side_by_side
+from orchestrator.images.base import BuildSpec, Registry
+from orchestrator.images.content_key import ContentKey, NoKey, content_key, named_bases
+from orchestrator.images.context import plan_context
+from pipelines.ports import Ports
+from pipelines.targets import Target
+
+REVISION = "org.opencontainers.image.revision"
+VERSION = "org.opencontainers.image.version"
+
+
+@dataclass(frozen=True, slots=True)
+class Reusable:
+    """An image that the registry holds under its content key. ``proven``: the base branch says that it was tested."""
+
+    key: ContentKey
+    definition: str
+    found: Digest | None = None
+    proven: bool = False
+
+    def tested(self, target: Target, digest: Digest) -> Tested:
+        """What may stand in the trailers once the tests have passed."""
+        return Tested(target.image.repository, digest, self.key.hex, self.definition)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an image's labels claim: the tag that it was released with, and the commit whose content it is."""
+
+    tag: str | None
+    commit: CommitId | None
+
+
+def find_reusable(
+    ports: Ports, specs: Mapping[str, BuildSpec], targets: Sequence[Target], proven: frozenset[Tested]
+) -> Mapping[str, Reusable]:
+    """The content key of each image, and what the registry holds under it.
+
+    An image whose key can't be told (a base that is chosen while building, a base registry that does not answer) is
+    left out and said so: it is built. ``specs`` are by image name, as the builder would get them. Raises RemoteError,
+    ConfigurationError for a context that can't be read.
+    """
+    keys = _Keys(ports, specs, targets)
+    known: list[tuple[Target, ContentKey]] = []
+    for target in targets:
+        try:
+            known.append((target, keys.of(target.name)))
+        except NoKey as reason:
+            ports.reporter.note(f"the image {target.name} is built every time: {reason.message}")
+    tags = [TaggedImage(target.image.repository, key.tag) for target, key in known]
+    found = side_by_side([partial(ports.registry.resolve, tag) for tag in tags])
+    return {
+        target.name: _reusable(target, key, digest, proven)
+        for (target, key), digest in zip(known, found, strict=True)
+    }
+
+
+class _Keys:
+    """The keys of a run's images; an image of the project that another one is built upon counts by its own key."""
+
+    def __init__(self, ports: Ports, specs: Mapping[str, BuildSpec], targets: Sequence[Target]) -> None:
+        self._specs = specs
+        self._contexts = {name: plan_context(spec) for name, spec in specs.items()}
+        self._own = {target.image.repository: target.name for target in targets}
+        self._labels = {target.name: target.config.labels for target in targets}
+        self._native = ports.engine.platform() if any(spec.platform is None for spec in specs.values()) else None
+        self._digests = self._resolve_bases(ports.registry)
+        self._known: dict[str, ContentKey] = {}
+
+    def of(self, name: str, above: tuple[str, ...] = ()) -> ContentKey:
+        """The key of this image. Raises NoKey."""
+        if name not in self._known:
+            spec = self._specs[name]
+            contents = {
+                written: self._content(name, reference, (*above, name))
+                for written, reference in named_bases(self._contexts[name].dockerfile, spec.arguments).items()
+            }
+            platform = spec.platform or self._native
+            platforms = [platform] if platform else []
+            self._known[name] = content_key(spec, self._contexts[name], self._labels[name], platforms, contents)
+        return self._known[name]
+
+    def _content(self, name: str, reference: ImageReference, above: tuple[str, ...]) -> str:
+        base = self._own.get(reference.repository)
+        if base is not None and base not in above:
+            return self.of(base, above).hex
+        digest = self._digests.get(reference)
+        if digest is None:
+            raise NoKey(f"what {reference} is now could not be found out", where=name)
+        return str(digest)
+
+    def _resolve_bases(self, registry: Registry) -> Mapping[ImageReference, Digest]:
+        """What each base from elsewhere is now. One whose registry does not answer is left out."""
+        wanted: dict[ImageReference, None] = {}
+        for name, spec in self._specs.items():
+            with suppress(NoKey):  # said when its turn comes
+                named = named_bases(self._contexts[name].dockerfile, spec.arguments).values()
+                wanted |= {reference: None for reference in named if reference.repository not in self._own}
+        answers = side_by_side([partial(_resolve, registry, reference) for reference in wanted])
+        return {reference: digest for reference, digest in zip(wanted, answers, strict=True) if digest is not None}
+
+
+def origin_of(registry: Registry, target: Target, digest: Digest) -> Origin:
+    """What the labels of the image with this digest claim; of an index, those of its first platform."""
+    repository = target.image.repository
+    manifest = registry.manifest(repository, digest)
+    if manifest is not None and manifest.is_index and manifest.manifests:
+        manifest = registry.manifest(repository, manifest.manifests[0].digest)
+    if manifest is None or manifest.config is None:
+        return Origin(None, None)
+    inner = registry.config(repository, manifest.config).get("config")
+    labels = inner.get("Labels") if isinstance(inner, dict) else None
+    claims = labels if isinstance(labels, dict) else {}
+    tag, revision = claims.get(VERSION), claims.get(REVISION)
+    return Origin(tag if isinstance(tag, str) else None, _commit(revision))
+
+
+def definition_key(target: Target) -> str:
+    """A key of how an image is tested: another test, or another time limit, is another definition."""
+    tests = [test.model_dump(mode="json") for test in target.config.tests]
+    return hashlib.sha256(json.dumps(["tests 1", tests], sort_keys=True).encode()).hexdigest()
+
+
+def _reusable(target: Target, key: ContentKey, digest: Digest | None, proven: frozenset[Tested]) -> Reusable:
+    definition = definition_key(target)
+    evidence = digest is not None and Tested(target.image.repository, digest, key.hex, definition) in proven
+    usable = target.config.reuse == "tagged" or (target.config.reuse == "proven" and evidence)
+    return Reusable(key, definition, digest if usable else None, evidence)
+
+
+def _resolve(registry: Registry, reference: ImageReference) -> Digest | None:
+    if reference.digest is not None:
+        return reference.digest
+    try:
+        return registry.resolve(TaggedImage(reference.repository, reference.tag or "latest"))
+    except RemoteError:
+        return None
+
+
+def _commit(revision: object) -> CommitId | None:
+    try:
+        return CommitId(revision) if isinstance(revision, str) else None
+    except InvalidName:
+        return None
