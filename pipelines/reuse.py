@@ -22,10 +22,10 @@ from orchestrator.engine.parallel import side_by_side
 from orchestrator.images.base import BuildSpec, Registry
 from orchestrator.images.content_key import ContentKey, NoKey, content_key, named_bases
 from orchestrator.images.context import plan_context
+from orchestrator.images.tagging import REVISION, labels_of
 from pipelines.ports import Ports
 from pipelines.targets import Target
 
-REVISION = "org.opencontainers.image.revision"
 VERSION = "org.opencontainers.image.version"
 
 
@@ -70,8 +70,7 @@ def find_reusable(
     tags = [TaggedImage(target.image.repository, key.tag) for target, key in known]
     found = side_by_side([partial(ports.registry.resolve, tag) for tag in tags])
     return {
-        target.name: _reusable(target, key, digest, proven)
-        for (target, key), digest in zip(known, found, strict=True)
+        target.name: _reusable(target, key, digest, proven) for (target, key), digest in zip(known, found, strict=True)
     }
 
 
@@ -122,16 +121,8 @@ class _Keys:
 
 def origin_of(registry: Registry, target: Target, digest: Digest) -> Origin:
     """What the labels of the image with this digest claim; of an index, those of its first platform."""
-    repository = target.image.repository
-    manifest = registry.manifest(repository, digest)
-    if manifest is not None and manifest.is_index and manifest.manifests:
-        manifest = registry.manifest(repository, manifest.manifests[0].digest)
-    if manifest is None or manifest.config is None:
-        return Origin(None, None)
-    inner = registry.config(repository, manifest.config).get("config")
-    labels = inner.get("Labels") if isinstance(inner, dict) else None
-    claims = labels if isinstance(labels, dict) else {}
-    tag, revision = claims.get(VERSION), claims.get(REVISION)
+    labels = labels_of(registry, target.image, digest)
+    tag, revision = labels.get(VERSION), labels.get(REVISION)
     return Origin(tag if isinstance(tag, str) else None, _commit(revision))
 
 
