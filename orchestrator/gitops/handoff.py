@@ -6,6 +6,7 @@ merge: the change is computed again on the new tip and pushed by compare-and-swa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from orchestrator.core.change import Change, ChangePlan
@@ -101,7 +102,7 @@ def _respect_a_hand(desk: Desk, environment: Environment, plan: ChangePlan, actu
 
 def _replaced(earlier: ChangePlan, later: ChangePlan) -> set[RepoPath]:
     """The files in which a pin of the change holds something else in between."""
-    was, now = ({(pin.path, pin.before) for pin in plan.pins} for plan in (earlier, later))
+    was, now = (Counter((pin.path, pin.before) for pin in plan.pins) for plan in (earlier, later))
     return {path for path, _ in was - now} & {path for path, _ in now - was}
 
 
