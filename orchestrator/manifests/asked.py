@@ -66,10 +66,9 @@ def encrypted(root: Node) -> bool:
 
 def named(scan: Scan) -> Iterator[Found]:
     """The places that the options name."""
-    for place in scan.options.places:
-        if _LINE.fullmatch(place):
-            continue
-        for node in find_place(scan.document.roots, place.partition("::")[0]):
+    outer = dict.fromkeys(place.partition("::")[0] for place in scan.options.places if not _LINE.fullmatch(place))
+    for place in outer:
+        for node in find_place(scan.document.roots, place):
             value = scalar(node)
             reason = untouchable(node) or (untouchable(value) if value is not None else None)
             if reason is not None:

@@ -9,9 +9,8 @@ from orchestrator.core.image import ImageReference
 from orchestrator.manifests.document import Document, load
 from orchestrator.manifests.formats.common import Found, Scan, dispatch
 from orchestrator.manifests.forms import Form, Wanted
-from orchestrator.manifests.proof import NotProven, prove
 from orchestrator.manifests.scalars import CannotSpell, escaped, raw_at, raw_span, segments
-from orchestrator.manifests.steps import Remove, Splice, Step, Write, apply
+from orchestrator.manifests.steps import Inside, Remove, Splice, Step, Write
 from orchestrator.manifests.tree import Broken, Node, Scalar, Segment
 
 
@@ -61,16 +60,12 @@ class Embedded:
         return self.inner.after(wanted)
 
     def plan(self, text: str, wanted: Wanted) -> list[Step]:
-        """Plan in the inner text, prove that, and carry every splice over to the lines of the file."""
+        """Plan in the inner text, and carry every splice over to the lines of the file.
+
+        The steps of a text are proven together, once, by ``proof.prove_inside``.
+        """
         steps = self.inner.plan(self.outer.value, wanted)
-        if not steps:
-            return []
-        edited = apply(self.outer.value, [step.splice for step in steps])
-        try:
-            prove(self.document.order, edited, steps)
-        except (Broken, NotProven) as error:
-            raise CannotSpell(f"the text inside would not come out right: {error}") from None
-        return [self._outward(text, step) for step in steps]
+        return [replace(self._outward(text, step), inside=Inside(self.document.order, step)) for step in steps]
 
     def _outward(self, text: str, step: Step) -> Write:
         start, end, new = step.splice.start, step.splice.end, step.splice.text

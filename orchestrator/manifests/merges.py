@@ -25,6 +25,16 @@ def inherited(form: Form) -> tuple[Scalar, ...]:
     return tuple(part for part in form.scalars if id(part) not in local)
 
 
+def taken_from_others(form: Form) -> tuple[Scalar, ...]:
+    """The parts of a form that stand elsewhere: behind an alias or a merge key."""
+    while isinstance(form, Embedded):
+        form = form.inner
+    holder = form.mapping if isinstance(form, Split) else form.node
+    if not isinstance(holder, Mapping):
+        return form.scalars if isinstance(form.node, Alias) else ()
+    return tuple(part for part in form.scalars if part.parent is not holder)
+
+
 def version_of(form: Form) -> tuple[Scalar, ...]:
     """The scalars that hold the tag and the digest, where they stand apart from other mappings' parts."""
     while isinstance(form, Embedded):

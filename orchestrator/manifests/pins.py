@@ -24,8 +24,8 @@ from orchestrator.manifests.merges import inherited, inherited_version, version_
 from orchestrator.manifests.model import Edit, Findings, Pin, PinChange, Unresolved
 from orchestrator.manifests.options import DEFAULT, ScanOptions, Target
 from orchestrator.manifests.places import place
-from orchestrator.manifests.proof import NotProven, prove, prove_bytes
-from orchestrator.manifests.reader import Reference, container_of, places_of, policy_of, read
+from orchestrator.manifests.proof import NotProven, prove, prove_bytes, prove_inside
+from orchestrator.manifests.reader import Readings, Reference, container_of, places_of, policy_of, read
 from orchestrator.manifests.resting import Resting
 from orchestrator.manifests.scalars import CannotSpell
 from orchestrator.manifests.sharing import Sharing
@@ -56,13 +56,14 @@ def find_pins(path: RepoPath, content: bytes, options: ScanOptions = DEFAULT) ->
     """Every pin of a file, and what looks like one and is none. Raises nothing but ConfigurationError for options."""
     with Resting():
         try:
-            scan, references = read(path, content, options)
+            found = read(path, content, options)
         except Broken as error:
             return Findings((), (_unreadable(path, content, error),))
-        return _findings(scan, references, content)
+        return _findings(found, content)
 
 
-def _findings(scan: Scan, references: list[Reference], content: bytes) -> Findings:
+def _findings(found: Readings, content: bytes) -> Findings:
+    scan, references = found.scan, found.references
     path = scan.path
     pins = tuple(_pin(scan, reference) for reference in references if _is_pin(reference))
     if scan.document.template is not None:
@@ -71,7 +72,8 @@ def _findings(scan: Scan, references: list[Reference], content: bytes) -> Findin
         Unresolved(path, scan.document.line(p.node.start), place(scan.document.roots, p.node), p.reason, text=p.text)
         for p in scan.problems
     ]
-    problems += [_inherited(scan, r) for r in references if r.doubled is None and not _is_pin(r)]
+    inherit = [r for r in (*references, *found.shadowed) if r.doubled is None and not _is_pin(r)]
+    problems += [_inherited(scan, reference) for reference in inherit]
     problems += [_doubled(scan, reference) for reference in references if reference.doubled is not None]
     return Findings(pins, tuple(sorted(problems, key=lambda problem: problem.line)))
 
@@ -100,15 +102,15 @@ def set_images(
         return unchanged
     with Resting():
         try:
-            scan, references = read(path, content, options)
+            found = read(path, content, options)
         except Template:
             return unchanged
         except Broken as error:
             if named or mentions(content, wanted):
                 raise _broken(path, content, error) from None
             return unchanged
-        chosen = [r for r in references if _is_chosen(r, wanted, options)]
-        return _edit(scan, content, references, chosen, wanted)
+        chosen = [r for r in found.references if _is_chosen(r, wanted, options)]
+        return _edit(found, content, chosen, wanted)
 
 
 def _wanted(images: Sequence[ImageReference | PinnedImage]) -> dict[Repository, Wanted]:
@@ -139,19 +141,13 @@ def _is_tagged(reference: Reference) -> bool:
     return image.tag is not None or image.digest is not None
 
 
-def _edit(
-    scan: Scan,
-    content: bytes,
-    references: list[Reference],
-    chosen: list[Reference],
-    wanted: dict[Repository, Wanted],
-) -> Edit:
+def _edit(found: Readings, content: bytes, chosen: list[Reference], wanted: dict[Repository, Wanted]) -> Edit:
     """Plan the steps of every chosen reference, make the splices, and prove the result."""
-    document = scan.document
+    scan, document = found.scan, found.scan.document
     steps: list[Step] = []
     changes: list[PinChange] = []
     pins: list[Pin] = []
-    sharing = Sharing(scan, references)
+    sharing = Sharing(scan, [*found.references, *found.shadowed, *found.outside])
     for reference in chosen:
         pin = _pin(scan, reference)
         pins.append(pin)
@@ -181,7 +177,7 @@ def _edit(
     if not steps:
         return Edit(scan.path, content, content, (), tuple(pins))
     content_after = proven(scan.path, document, scan.options, steps)
-    _prove_merges(scan, content, content_after, wanted)
+    _prove_merges(found, content_after, wanted)
     return Edit(scan.path, content, content_after, tuple(changes), tuple(pins))
 
 
@@ -213,24 +209,26 @@ def _refuse_inherited(pin: Pin, reference: Reference, planned: list[Step]) -> No
         raise _refused(pin, _INHERITED)
 
 
-def _prove_merges(scan: Scan, content: bytes, after: bytes, wanted: dict[Repository, Wanted]) -> None:
+def _prove_merges(found: Readings, after: bytes, wanted: dict[Repository, Wanted]) -> None:
     """Where mappings are merged, no image may change but to what is wanted. Raises Refused."""
+    scan = found.scan
     if scan.document.template is not None or not _MERGE.search(scan.document.text):
         return
     options = replace(scan.options, places=(), containers=(), names=())
-    old, new = (_images(scan.path, text, options) for text in (content, after))
+    if scan.options.names:  # entries of other names were passed over
+        found = read(scan.path, scan.document.encode(scan.document.text), options)
+    old, new = _images(found), _images(read(scan.path, after, options))
     for at in old.keys() | new.keys():
         for image in new.get(at, set()) - old.get(at, set()):
             if not any(_is_wanted(image, repository, target) for repository, target in wanted.items()):
                 raise refused_at(str(scan.path), at, f"by a merge key the edit would change it to {image}")
 
 
-def _images(path: RepoPath, content: bytes, options: ScanOptions) -> dict[str, set[ImageReference]]:
-    scan, references = read(path, content, options)
-    found: dict[str, set[ImageReference]] = {}
-    for reference in references:
-        found.setdefault(places_of(scan, reference.form)[1], set()).add(reference.form.image)
-    return found
+def _images(found: Readings) -> dict[str, set[ImageReference]]:
+    images: dict[str, set[ImageReference]] = {}
+    for reference in (*found.references, *found.shadowed, *found.outside):
+        images.setdefault(places_of(found.scan, reference.form)[1], set()).add(reference.form.image)
+    return images
 
 
 def _is_wanted(image: ImageReference, repository: Repository, target: Wanted) -> bool:
@@ -255,6 +253,7 @@ def proven(path: RepoPath, document: Document, options: ScanOptions, steps: list
         text = apply(document.text, splices)
         after = document.encode(text)
         prove_bytes(document.text, text, splices)
+        prove_inside(steps)
         if document.template is None:
             prove(document.order, text, steps, json=document.json)
     except (CannotSpell, NotProven, Broken) as error:

@@ -73,7 +73,7 @@ def _unique_name(parent: Sequence, child: Node) -> str | None:
     name = text_at(child, "name")
     if not name or "]" in name:
         return None
-    return name if parent.named(name) == 1 else None
+    return name if len(parent.named(name)) == 1 else None
 
 
 def parse_place(text: str) -> tuple[int | None, tuple[Step, ...]]:
@@ -135,6 +135,8 @@ def _descend(node: Node, steps: tuple[Step, ...]) -> Iterator[Node]:
 def _items(sequence: Sequence, step: Step) -> list[Node]:
     if isinstance(step, int):
         return sequence.items[step : step + 1]
+    if isinstance(step, tuple) and step[0] == "name":
+        return sequence.named(step[1])
     if isinstance(step, tuple):
         return [item for item in sequence.items if text_at(item, step[0]) == step[1]]
     return []

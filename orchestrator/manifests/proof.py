@@ -14,7 +14,7 @@ import yaml
 
 from orchestrator.manifests.json_tree import parse_json
 from orchestrator.manifests.scalars import looks_typed
-from orchestrator.manifests.steps import Insert, Remove, Splice, Step, Write, ordered, written_value
+from orchestrator.manifests.steps import Insert, Inside, Remove, Splice, Step, Write, apply, ordered, written_value
 from orchestrator.manifests.tree import (
     END,
     Alias,
@@ -56,6 +56,21 @@ def prove(before: list[Token], after: str, steps: Iterable[Step], *, json: bool 
     expected = _expected(before, steps)
     with Explained():
         _compare(expected, _json_tokens(after) if json else events(after), writes)
+
+
+def prove_inside(steps: Iterable[Step]) -> None:
+    """The YAML in every text that is written to holds its nodes, changed as planned. Raises NotProven, Broken."""
+    texts: dict[int, list[tuple[Write, Inside]]] = {}
+    for step in steps:
+        if isinstance(step, Write) and step.inside is not None:
+            texts.setdefault(id(step.inside.order), []).append((step, step.inside))
+    for writes in texts.values():
+        outer, inner = writes[0][0].node, [inside.step for _, inside in writes]
+        edited = apply(outer.value, [step.splice for step in inner])
+        if edited != written_value(outer, [write for write, _ in writes]):
+            raise NotProven("the text inside would not come out as planned")
+        prove(writes[0][1].order, edited, inner)
+        prove_inside(inner)
 
 
 def _expected(before: list[Token], steps: list[Step]) -> list[Token | _Fresh]:

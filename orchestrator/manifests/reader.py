@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 from orchestrator.core.names import RepoPath
 from orchestrator.manifests.asked import (
@@ -24,6 +25,7 @@ from orchestrator.manifests.formats.common import Found, Scan, dispatch
 from orchestrator.manifests.formats.registry import FORMATS
 from orchestrator.manifests.formats.targets import configured
 from orchestrator.manifests.forms import Configured, Form, KustomizeEntry, Whole
+from orchestrator.manifests.merges import taken_from_others
 from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.places import both_places, container_name, find_place, key_above, on_the_way
 from orchestrator.manifests.split_forms import Split
@@ -39,7 +41,19 @@ class Reference:
     doubled: Scalar | None = None
 
 
-def read(path: RepoPath, content: bytes, options: ScanOptions) -> tuple[Scan, list[Reference]]:
+class Readings(NamedTuple):
+    """What one file says about images: the references that the options ask for, and those that only tell of sharing.
+
+    ``shadowed`` take over a scalar that a configured or marked place has claimed; ``outside`` are not asked for.
+    """
+
+    scan: Scan
+    references: list[Reference]
+    shadowed: list[Reference]
+    outside: list[Reference]
+
+
+def read(path: RepoPath, content: bytes, options: ScanOptions) -> Readings:
     """Every reference in a file, in the order of the file. Raises Unreadable, or Template when nothing is asked of it.
 
     A template gives the references of its marked and named lines; ``scan.document.template`` then says so.
@@ -50,6 +64,7 @@ def read(path: RepoPath, content: bytes, options: ScanOptions) -> tuple[Scan, li
         text, bom = decode(content)
         scan = Scan(path, Document(text, bom, [], [], error), options)
     found: dict[tuple[int, ...], Reference] = {}
+    shadowed: list[Reference] = []
     taken: set[int] = set()
     for way in _ways(scan):
         read_here: set[int] = set()
@@ -58,17 +73,40 @@ def read(path: RepoPath, content: bytes, options: ScanOptions) -> tuple[Scan, li
             if taken.isdisjoint(parts):
                 found.setdefault(_identity(reference.form), reference)
                 read_here |= parts
-            if len(found) > options.references:
+            elif any(id(part) in taken for part in taken_from_others(reference.form)):
+                shadowed.append(reference)
+            if len(found) + len(shadowed) > options.references:
                 raise Unreadable(f"it holds more than {options.references} image references", reference.form.index)
         taken |= read_here
     if scan.document.template is not None and not found:
         raise scan.document.template
-    references = [_checked(reference) for reference in found.values()]
+    references = [_checked(reference) for reference in _complete(scan, list(found.values()))]
     references.sort(key=lambda reference: reference.form.index)
     if not (options.places or options.containers or options.names):
-        return scan, references
-    chosen = _Filter(scan)
-    return scan, [reference for reference in references if chosen.wants(reference.form)]
+        return Readings(scan, references, shadowed, [])
+    wants = _Filter(scan).wants
+    chosen = [reference for reference in references if wants(reference.form)]
+    asked = {id(reference) for reference in chosen}
+    return Readings(scan, chosen, shadowed, [reference for reference in references if id(reference) not in asked])
+
+
+def _complete(scan: Scan, references: list[Reference]) -> list[Reference]:
+    """Without the names that are no references by themselves: others take them over and have the tag beside."""
+    names = {
+        id(part)
+        for form in (reference.form for reference in references)
+        if isinstance(form, Split) and form.image.tag is not None
+        for part in taken_from_others(form)
+    }
+    kept = []
+    for reference in references:
+        form = reference.form
+        bare = isinstance(form, Whole) and form.image.tag is None and form.image.digest is None
+        if bare and id(form.main) in names:
+            scan.problem(form.node, "a name without a tag; the places that take it over have one", form.text)
+        else:
+            kept.append(reference)
+    return kept
 
 
 def _ways(scan: Scan) -> Iterator[Iterable[Reference]]:
@@ -144,11 +182,15 @@ class _Filter:
         self.scan = scan
         self.options = scan.options
         self.lines = {place for place in self.options.places if place.startswith("line[")}
-        self.places = [
-            ({id(node) for node in find_place(scan.document.roots, outer)}, inner)
-            for outer, _, inner in (place.partition("::") for place in self.options.places)
-            if not outer.startswith("line[")
-        ]
+        self.nodes: set[int] = set()
+        self.texts: dict[int, list[str]] = {}  # by the scalar that holds a text, the places asked for in it
+        self.inside: dict[int, set[int]] = {}  # by the document in such a text, the nodes at these places
+        for outer, _, inner in (place.partition("::") for place in self.options.places):
+            for node in () if outer.startswith("line[") else find_place(scan.document.roots, outer):
+                if inner:
+                    self.texts.setdefault(id(node), []).append(inner)
+                else:
+                    self.nodes.add(id(node))
 
     def wants(self, form: Form) -> bool:
         """Inside the containers and places that the options name."""
@@ -159,17 +201,21 @@ class _Filter:
             return False
         if not options.places or f"line[{self.scan.document.line(form.index)}]" in self.lines:
             return True
-        return any(_stands_at(form, nodes, inner) for nodes, inner in self.places)
+        if not self.nodes.isdisjoint(_ids(form)):
+            return True
+        return isinstance(form, Embedded) and not self._inside(form).isdisjoint(_ids(form.inner))
+
+    def _inside(self, form: Embedded) -> set[int]:
+        """The nodes in a text that are asked for; looked up once for each text."""
+        number = id(form.document)
+        if number not in self.inside:
+            asked = self.texts.get(id(form.outer), ())
+            self.inside[number] = {id(node) for inner in asked for node in find_place(form.document.roots, inner)}
+        return self.inside[number]
 
 
-def _stands_at(form: Form, nodes: set[int], inner: str) -> bool:
-    if nodes.isdisjoint((id(form.node), *(id(part) for part in form.scalars))):
-        return False
-    if not inner:
-        return True
-    return isinstance(form, Embedded) and any(
-        node is form.inner.node or node in form.inner.scalars for node in find_place(form.document.roots, inner)
-    )
+def _ids(form: Form) -> set[int]:
+    return {id(form.node), *(id(part) for part in form.scalars)}
 
 
 def places_of(scan: Scan, form: Form) -> tuple[str, str]:

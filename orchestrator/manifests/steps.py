@@ -20,9 +20,10 @@ from orchestrator.manifests.scalars import (
     raw_span,
     segments,
 )
-from orchestrator.manifests.tree import Mapping, Node, Scalar
+from orchestrator.manifests.tree import Mapping, Node, Scalar, Token
 
 _COLON = re.compile(r"[ \t]*:")
+_JSON_WORD = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null")
 _SEPARATOR = re.compile(r"\s*,\s*")
 _LIKE = 16  # pairs that are looked at for the layout of a new one
 
@@ -37,6 +38,14 @@ class Splice:
 
 
 @dataclass(frozen=True, slots=True)
+class Inside:
+    """The step that a write makes in the YAML that its scalar holds as a text, and the nodes of that YAML."""
+
+    order: list[Token]
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """``value[start:end]`` of a scalar becomes ``new``; a string for every reader, unless ``typed``."""
 
@@ -46,6 +55,7 @@ class Write:
     new: str
     splice: Splice
     typed: bool = False
+    inside: Inside | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +137,10 @@ def replace(text: str, node: Scalar, start: int, end: int, new: str, *, typed: b
 
 
 def _whole_plain(text: str, node: Scalar, new: str, typed: bool) -> Splice:
-    spelled = new if typed or plain_is_safe(new) else double_quoted(new)
+    plain = typed or plain_is_safe(new)
+    if _is_json_word(node):
+        plain = typed and _JSON_WORD.fullmatch(new) is not None
+    spelled = new if plain else double_quoted(new)
     start = content_start(text, node)
     if node.value == "" and start == node.end:
         at = node.end if node.start < node.end else _behind_colon(text, node)
@@ -135,6 +148,15 @@ def _whole_plain(text: str, node: Scalar, new: str, typed: bool) -> Splice:
     if "\n" in text[start : node.end]:
         raise CannotSpell("it is a plain scalar over several lines")
     return Splice(start, node.end, spelled)
+
+
+def _is_json_word(node: Scalar) -> bool:
+    """Its place can be one of a JSON text, where all that stands without quotes is a number, a truth value or null."""
+    parent = node.parent
+    if not isinstance(parent, Mapping) or not parent.flow or _JSON_WORD.fullmatch(node.value) is None:
+        return False
+    key = parent.key_of(node)
+    return key is not None and key.style == '"'
 
 
 def _behind_colon(text: str, node: Scalar) -> int:

@@ -153,7 +153,7 @@ class Sequence:
     parent: Mapping | Sequence | None = None
     items: list[Node] = field(default_factory=list)
     _places: dict[int, int] | None = None
-    _names: dict[str, int] | None = None
+    _names: dict[str, list[Node]] | None = None
 
     def index(self, item: Node) -> int:
         """The number of an item."""
@@ -161,15 +161,15 @@ class Sequence:
             self._places = {id(one): number for number, one in enumerate(self.items)}
         return self._places[id(item)]
 
-    def named(self, name: str) -> int:
-        """How many items have this ``name``."""
+    def named(self, name: str) -> list[Node]:
+        """The items that have this ``name``."""
         if self._names is None:
             self._names = {}
             for item in self.items:
                 found = text_at(item, "name")
                 if found is not None:
-                    self._names[found] = self._names.get(found, 0) + 1
-        return self._names.get(name, 0)
+                    self._names.setdefault(found, []).append(item)
+        return self._names.get(name, [])
 
 
 Node = Scalar | Alias | Mapping | Sequence
