@@ -34,7 +34,8 @@ _FETCH = (
     "--no-auto-gc", "--no-show-forced-updates",
 )  # fmt: skip
 # Nothing here outlives the run, and what a mirror keeps is hashed again when it is read: no need to wait for the disk.
-_FETCH_SETTINGS = (("fetch.unpackLimit", "1"), ("core.fsync", "none"))
+# A pack of differences is completed with what they refer to: big folders, whose ids do not compress.
+_FETCH_SETTINGS = (("fetch.unpackLimit", "1"), ("core.fsync", "none"), ("core.looseCompression", "0"))
 _PUSH = ("push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
 
 

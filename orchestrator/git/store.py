@@ -137,6 +137,18 @@ class ObjectStore:
         )
         return dict(_parse_batch(answer.stdout))
 
+    def missing(self, ids: Iterable[str]) -> list[str]:
+        """Those of these objects that are not here. Raises GitFailed."""
+        wanted = list(dict.fromkeys(ids))
+        if len(wanted) <= _FEW:
+            here = self.read(wanted)
+            return [one for one in wanted if one not in here]
+        answer = self._view.run(
+            ["cat-file", "--batch-check=%(objectname)", "--buffer"],
+            stdin="".join(f"{one}\n" for one in wanted).encode(),
+        )
+        return [line[: -len(" missing")] for line in answer.stdout.decode("ascii").splitlines() if " " in line]
+
     def close(self) -> None:
         """End the child that reads. The next read starts another one."""
         if self._reader is not None:

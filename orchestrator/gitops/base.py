@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from orchestrator.core.errors import Conflict, RemoteError
+from orchestrator.core.image import Repository
 from orchestrator.core.names import BranchName, CommitId, RefName, RepoPath
 
 
 @dataclass(frozen=True, slots=True)
 class CommitInfo:
-    """A commit without its content. ``committer`` is ``Name <address>``."""
+    """A commit without its content. ``committer`` is ``Name <address>``; ``committed`` is that stamp's time."""
 
     id: CommitId
     parents: tuple[CommitId, ...]
@@ -21,6 +22,7 @@ class CommitInfo:
     author: str
     committer: str
     message: str
+    committed: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,14 @@ class LostRace:
 
 
 PushOutcome = Landed | LostRace
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Of many files, those that may name one of these images, and those at these paths whatever they hold."""
+
+    images: frozenset[Repository]
+    paths: tuple[str, ...] = ()
 
 
 class Unreadable(Conflict):
@@ -62,17 +72,23 @@ class GitOpsRepository(Protocol):
     def default_branch(self) -> BranchName | None:
         """The branch that the repository's HEAD points to; None when the server does not tell."""
 
-    def files(self, commit: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, bytes]:
+    def files(
+        self, commit: CommitId, patterns: Sequence[str], naming: Naming | None = None
+    ) -> Mapping[RepoPath, bytes]:
         """Every regular file of the commit that a pattern names, with its bytes, in one batch.
 
         Patterns are ``/``-separated; ``*`` stays within a name, ``**`` is any number of folders; a pattern
-        that names a folder means all files below it. Raises Unreadable for a symlink or submodule in the way.
+        that names a folder means all files below it. With ``naming``, others may be left out. Raises Unreadable
+        for a symlink or submodule in the way.
         """
 
+    def paths(self, commit: CommitId, patterns: Sequence[str]) -> Sequence[RepoPath]:
+        """The regular files that ``files`` would give, in order, without their bytes."""
+
     def commit(
-        self, parent: CommitId, edits: Mapping[RepoPath, bytes], message: str, when: datetime | None = None
+        self, parent: CommitId, edits: Mapping[RepoPath, bytes | None], message: str, when: datetime | None = None
     ) -> CommitId:
-        """A new commit (not pushed yet) on ``parent`` with these files replaced; modes are kept.
+        """A new commit (not pushed yet) on ``parent`` with these files replaced or (None) removed; modes are kept.
 
         ``when`` is author and committer date; now when None. Raises Unreadable.
         """

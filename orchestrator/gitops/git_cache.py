@@ -34,6 +34,11 @@ class WarmMirror:
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lent: Path | None = None
 
+    @property
+    def index(self) -> Path:
+        """Where what was found out about folders is kept; it outlives every generation."""
+        return self._home / "index.sqlite"
+
     def lend_to(self, store: ObjectStore) -> None:
         """Let a fresh store borrow the newest generation; one that has grown too long is followed by an empty one."""
         self._lent = self._newest(store.object_format) or self._begin(store.object_format)

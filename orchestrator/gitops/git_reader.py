@@ -142,6 +142,12 @@ class ObjectReader:
             objects |= self._store.read(missing)
         return {identity: self._required(objects, identity, Kind.BLOB) for identity in wanted}
 
+    def bring(self, ids: Iterable[str]) -> None:
+        """Have these blobs here, in one batch. Raises RemoteError."""
+        missing = self._store.missing(ids)
+        if missing:
+            self._fetch_objects({None: [*missing, *self._hinted()]})
+
     # --- what to ask for -------------------------------------------------------------------------------------------
 
     def _filters_for(self, wanted: Sequence[Wanted]) -> dict[str | None, list[str]]:
@@ -168,7 +174,7 @@ class ObjectReader:
             entry.id
             for tree in self._trees.values()
             for name in self._hints
-            if (entry := tree.by_name.get(name)) and entry.is_folder and entry.id not in self._trees
+            if (entry := tree.get(name)) and entry.is_folder and entry.id not in self._trees
         }
         self._hints = frozenset()
         small = [one for one in sorted(found) if self._share(one) <= _WHOLE_SHARE]

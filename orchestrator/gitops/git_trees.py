@@ -50,49 +50,73 @@ class Entry(NamedTuple):
         return self.name.decode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True)
+_Row = tuple[bytes, bytes, bytes]  # mode, name, binary id
+
+
 class Tree:
-    """A folder: its entries in git's order."""
+    """A folder: its entries in git's order.
 
-    entries: tuple[Entry, ...]
+    A folder of tens of thousands of names is mostly asked for one of them, so entries are made when they are wanted.
+    """
 
-    @cached_property
-    def by_name(self) -> Mapping[bytes, Entry]:
-        """Look up by name."""
-        return {entry.name: entry for entry in self.entries}
+    def __init__(self, rows: Sequence[_Row] = ()) -> None:
+        self._rows = rows
 
     @classmethod
     def parse(cls, content: bytes, id_length: int) -> Tree:
         """Read a tree object. Raises BrokenObject."""
-        rows = _entry_pattern(id_length).findall(content)
+        rows: list[_Row] = _row_pattern(id_length).findall(content)
         if sum([len(mode) + len(name) for mode, name, _ in rows]) + len(rows) * (id_length + 2) != len(content):
             raise BrokenObject("a folder of the GitOps repository does not parse")
-        return cls(tuple([Entry(mode.lstrip(b"0"), name, identity.hex()) for mode, name, identity in rows]))
+        return cls(rows)
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """All of them."""
+        return tuple([_entry(row) for row in self._rows])
+
+    def get(self, name: bytes) -> Entry | None:
+        """The entry of this name."""
+        row = self._by_name.get(name)
+        return _entry(row) if row is not None else None
+
+    @cached_property
+    def _by_name(self) -> Mapping[bytes, _Row]:
+        return {row[1]: row for row in self._rows}
 
     def serialise(self) -> bytes:
         """The tree object's content."""
-        return b"".join([b"%b %b\0%b" % (mode, name, bytes.fromhex(identity)) for mode, name, identity in self.entries])
+        return b"".join([b"%b %b\0%b" % row for row in self._rows])
 
     def with_entries(self, changed: Mapping[bytes, Entry | None]) -> Tree:
         """The same with these entries replaced, added in their place, or (None) taken away."""
-        kept = [changed.get(entry.name, entry) for entry in self.entries]
-        added = [entry for name, entry in changed.items() if entry is not None and name not in self.by_name]
-        entries = [entry for entry in kept if entry is not None]
-        if added:
-            entries = sorted([*entries, *added], key=_order)
-        return Tree(tuple(entries))
+        new = {name: entry and _row(entry) for name, entry in changed.items()}
+        rows = [row for row in (new.get(row[1], row) for row in self._rows) if row is not None]
+        added = [row for name, row in new.items() if row is not None and name not in self._by_name]
+        return Tree(sorted([*rows, *added], key=_order) if added else rows)
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+
+def _entry(row: _Row) -> Entry:
+    return Entry(row[0].lstrip(b"0"), row[1], row[2].hex())
+
+
+def _row(entry: Entry) -> _Row:
+    return entry.mode, entry.name, bytes.fromhex(entry.id)
 
 
 @cache
-def _entry_pattern(id_length: int) -> re.Pattern[bytes]:
+def _row_pattern(id_length: int) -> re.Pattern[bytes]:
     return re.compile(rb"([0-7]+) ([^\0]+)\0(.{%d})" % id_length, re.DOTALL)
 
 
-def _order(entry: Entry) -> bytes:
-    return entry.name + b"/" if entry.is_folder else entry.name
+def _order(row: _Row) -> bytes:
+    return row[1] + b"/" if row[0] == FOLDER else row[1]
 
 
-EMPTY = Tree(())
+EMPTY = Tree()
 
 # --- walking -------------------------------------------------------------------------------------------------------
 
@@ -120,28 +144,34 @@ Loader = Callable[[Sequence[Wanted]], Mapping[str, Tree]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Visit:
+class Visit:
+    """A folder to look into. ``tails`` are what is left of the patterns there."""
+
     path: str
     id: str
     tails: frozenset[_Tail] = field(default_factory=frozenset)
 
     @property
     def whole(self) -> bool:
+        """Everything below is named."""
         return _EVERYTHING in self.tails
 
 
-def walk(root: str, patterns: Iterable[str], load: Loader) -> list[FoundFile]:
+def walk(
+    root: str, patterns: Iterable[str], load: Loader, prune: Callable[[Sequence[Visit]], Sequence[Visit]] | None = None
+) -> list[FoundFile]:
     """The files below the tree ``root`` that a pattern names (core/patterns.py has the rules), level by level.
 
-    Only folders that can hold a match are loaded. Raises Unreadable when a name that a pattern spells out is
-    a symbolic link or a submodule; those that only a wildcard meets are left out.
+    Only folders that can hold a match are loaded, and of those only what ``prune`` leaves of each level. Raises
+    Unreadable when a name that a pattern spells out is a symbolic link or a submodule; those that only a wildcard
+    meets are left out.
     """
     tails = frozenset(tuple(pattern.strip("/").split("/")) for pattern in patterns)
-    level = [_Visit("", root, tails)]
+    level = [Visit("", root, tails)]
     found: list[FoundFile] = []
-    while level:
+    while level and (level := list(prune(level) if prune is not None else level)):
         trees = load([Wanted(visit.id, visit.whole) for visit in level])
-        below: list[_Visit] = []
+        below: list[Visit] = []
         for visit in level:
             for entry, entry_tails in _matching(trees[visit.id], visit.tails):
                 _take(visit, entry, entry_tails, found, below)
@@ -149,10 +179,10 @@ def walk(root: str, patterns: Iterable[str], load: Loader) -> list[FoundFile]:
     return found
 
 
-def _take(visit: _Visit, entry: Entry, tails: frozenset[_Tail], found: list[FoundFile], below: list[_Visit]) -> None:
+def _take(visit: Visit, entry: Entry, tails: frozenset[_Tail], found: list[FoundFile], below: list[Visit]) -> None:
     path = f"{visit.path}/{entry.text}" if visit.path else entry.text
     if entry.is_folder:
-        below.append(_Visit(path, entry.id, tails))
+        below.append(Visit(path, entry.id, tails))
     elif entry.is_file:
         if _EVERYTHING in tails:
             _append(found, path, entry)
@@ -188,7 +218,7 @@ def _matching(tree: Tree, tails: frozenset[_Tail]) -> Iterator[tuple[Entry, froz
     entries: Iterable[Entry] = tree.entries
     if literal:  # a folder of 100,000 names is not looked through for three of them
         names = {tail[0].encode("utf-8", "surrogateescape") for tail in tails}
-        entries = [tree.by_name[name] for name in sorted(names) if name in tree.by_name]
+        entries = [entry for name in sorted(names) if (entry := tree.get(name)) is not None]
     for entry in entries:
         below = frozenset(rest for tail in tails for rest in _after(tail, entry.text))
         if below:
@@ -242,7 +272,7 @@ def replace_files(trees: Mapping[str, Tree], blobs: Mapping[RepoPath, str | None
     for path, blob in blobs.items():
         folder, _, name = path.value.rpartition("/")
         raw = name.encode("utf-8", "surrogateescape")
-        present = trees.get(folder, EMPTY).by_name.get(raw)
+        present = trees.get(folder, EMPTY).get(raw)
         if present is not None and not present.is_file:
             raise unreadable(path.value, present.kind)
         entry = None if blob is None else Entry(present.mode if present else FILE, raw, blob)
@@ -253,5 +283,5 @@ def replace_files(trees: Mapping[str, Tree], blobs: Mapping[RepoPath, str | None
             return store(new)
         parent, _, name = folder.rpartition("/")
         raw = name.encode("utf-8", "surrogateescape")
-        changes.setdefault(parent, {})[raw] = Entry(FOLDER, raw, store(new)) if new.entries else None
+        changes.setdefault(parent, {})[raw] = Entry(FOLDER, raw, store(new)) if new else None
     raise AssertionError("the root is always among the folders")

@@ -15,13 +15,15 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
+from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.names import BranchName, CommitId, RefName, RemoteURL, RepoPath
 from orchestrator.engine.clock import Clock, Deadline, SystemClock
+from orchestrator.engine.events import Reporter, SilentReporter
 from orchestrator.engine.retry import Backoff, Jitter
 from orchestrator.git.command import GitFailed
 from orchestrator.git.credentials import GitCredentials
@@ -30,11 +32,14 @@ from orchestrator.git.identity import Identity, commit_content
 from orchestrator.git.remote import DEFAULT_STALL_SECONDS, PushAnswer, Remote
 from orchestrator.git.signing import Signer, check_signer, signed
 from orchestrator.git.store import BrokenObject, Kind, ObjectStore, object_format_of
-from orchestrator.gitops.base import CommitInfo, Landed, LostRace, PushOutcome, UnknownOutcome
+from orchestrator.gitops.base import CommitInfo, Landed, LostRace, Naming, PushOutcome, UnknownOutcome
 from orchestrator.gitops.git_cache import WarmMirror
 from orchestrator.gitops.git_history import History, info_of
+from orchestrator.gitops.git_index import TreeIndex
 from orchestrator.gitops.git_lookout import Lookout
 from orchestrator.gitops.git_reader import ObjectReader
+from orchestrator.gitops.git_refusals import gave_up, raise_if_final
+from orchestrator.gitops.git_search import Cost, Files, read_files
 from orchestrator.gitops.git_trees import Tree, Wanted, folders_of, replace_files, unreadable, walk
 
 DEFAULT_PATIENCE = 120.0  # seconds for which one operation is tried again while the remote is ill
@@ -67,6 +72,7 @@ class GitRepository:
         cache: Path | None = None,
         rng: Jitter | None = None,
         signer: Signer | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         self._url, self._credentials = url, credentials
         self._identity, self._signer = identity or Identity(), signer
@@ -77,7 +83,10 @@ class GitRepository:
         self._lock = threading.RLock()
         self._hints = tuple(hints)
         self._stores: list[ObjectStore] = []
+        self._reporter: Reporter = reporter or SilentReporter()
+        self._told: set[str] = set()
         self._mirror = _mirror(cache, url)
+        self._index = TreeIndex(self._mirror.index) if self._mirror is not None else None
         self._global_config = self._write_global_config()
         self._use_format("sha1")
         self._history: History | None = None
@@ -87,6 +96,8 @@ class GitRepository:
         """Remove the private repository. Closing twice does nothing."""
         for store in self._stores:
             store.close()
+        if self._index is not None:
+            self._index.close()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -132,16 +143,34 @@ class GitRepository:
         told = self._remote.default_branch
         return RefName(told).branch if told else None
 
-    def files(self, commit: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, bytes]:
+    def files(
+        self, commit: CommitId, patterns: Sequence[str], naming: Naming | None = None
+    ) -> Mapping[RepoPath, bytes]:
         """See the port."""
         with self._lock:
             self._adopt_format(commit)
-            return self._cold_when_broken(lambda: self._files(commit, patterns))
+            return self._cold_when_broken(lambda: self._files(commit, patterns, naming))
 
-    def _files(self, commit: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, bytes]:
-        found = walk(self._reader.root(commit), patterns, self._reader.trees)
-        blobs = self._reader.blobs(file.entry.id for file in found)
-        return {file.path: blobs[file.entry.id] for file in found}
+    def _files(self, commit: CommitId, patterns: Sequence[str], naming: Naming | None) -> Files:
+        tell = partial(self._tell_cost, ", ".join(patterns))
+        return read_files(self._reader, self._reader.root(commit), patterns, naming, self._index, tell)
+
+    def _tell_cost(self, patterns: str, cost: Cost) -> None:
+        if cost.dear and patterns not in self._told:
+            self._told.add(patterns)
+            self._reporter.warn(
+                f"{patterns} names much of the GitOps repository: {cost}; "
+                "with {application} in the environment's paths only the application's own folders are read"
+            )
+
+    def paths(self, commit: CommitId, patterns: Sequence[str]) -> Sequence[RepoPath]:
+        """See the port. Folders alone are fetched."""
+        with self._lock:
+            self._adopt_format(commit)
+            return self._cold_when_broken(lambda: self._paths(commit, patterns))
+
+    def _paths(self, commit: CommitId, patterns: Sequence[str]) -> Sequence[RepoPath]:
+        return sorted(file.path for file in walk(self._reader.root(commit), patterns, self._reader.trees))
 
     def commits(self, base: CommitId, head: CommitId) -> Sequence[CommitInfo]:
         """See the port. Fetches commits only, in a store of their own."""
@@ -193,13 +222,16 @@ class GitRepository:
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def commit(
-        self, parent: CommitId, edits: Mapping[RepoPath, bytes], message: str, when: datetime | None = None
+        self, parent: CommitId, edits: Mapping[RepoPath, bytes | None], message: str, when: datetime | None = None
     ) -> CommitId:
         """See the port. A file that is not there yet is added with mode 100644."""
         with self._lock:
             self._adopt_format(parent)
             trees = self._cold_when_broken(lambda: self._folders(self._reader.root(parent), edits))
-            blobs = {path: self._store.write(Kind.BLOB, content) for path, content in edits.items()}
+            blobs = {
+                path: self._store.write(Kind.BLOB, content) if content is not None else None
+                for path, content in edits.items()
+            }
             root = replace_files(trees, blobs, self._store_tree)
             stamp = self._identity.stamp(when or self._clock.now())
             content = commit_content(root, [parent.value], stamp, stamp, message)
@@ -224,12 +256,12 @@ class GitRepository:
                 if actual == new:
                     self._landed[ref] = new
                     return Landed(new, first_try=False)
-                _raise_if_final(answer, ref, self.url)
+                raise_if_final(answer, ref, self.url)
                 if actual != expected:
                     return LostRace(actual)
                 if not backoff.wait_for_recovery():
                     self._drop_mirror()
-                    raise _gave_up(answer, ref, self.url)
+                    raise gave_up(answer, ref, self.url)
 
     def _read_back(self, ref: RefName, answer: PushAnswer, deadline: Deadline, backoff: Backoff) -> CommitId | None:
         while True:
@@ -259,7 +291,7 @@ class GitRepository:
                 parent, _, name = path.rpartition("/")
                 if not path or path in trees or parent not in trees:
                     continue
-                entry = trees[parent].by_name.get(name.encode("utf-8", "surrogateescape"))
+                entry = trees[parent].get(name.encode("utf-8", "surrogateescape"))
                 if entry is not None and not entry.is_folder:
                     raise unreadable(path, entry.kind)
                 if entry is not None:
@@ -351,37 +383,3 @@ def _mirror(cache: Path | None, url: RemoteURL) -> WarmMirror | None:
 
 def _one_try(deadline: Deadline) -> float:
     return max(_SHORTEST_TRY, min(_LONGEST_TRY, deadline.remaining))
-
-
-def _raise_if_final(answer: PushAnswer, ref: RefName, url: str) -> None:
-    """Raise for answers that trying again does not change."""
-    if answer.failure is Failure.REFUSED:
-        raise Refused(
-            f"the GitOps repository's rules refuse the push to {ref}",
-            where=url,
-            hint="hybrid-ci never goes around the rules: let the token's owner write this branch, or change the rule",
-            details=answer.text,
-        )
-    if answer.failure is Failure.REF_CLASH:
-        raise Conflict(
-            f"{ref} can't be made: another ref stands where one of its folders should be, or below it",
-            where=url,
-            hint="rename or delete the ref that is in the way (see the server's answer)",
-            details=answer.text,
-        )
-    if answer.failure in (Failure.LOGIN, Failure.MISSING, Failure.REDIRECTED, Failure.UNTRUSTED_HOST):
-        raise RemoteError(
-            f"the GitOps repository did not let us push to {ref}",
-            where=url,
-            hint="check that the token (or ssh key) is valid and may write this repository",
-            details=answer.text,
-        )
-
-
-def _gave_up(answer: PushAnswer, ref: RefName, url: str) -> RemoteError:
-    return RemoteError(
-        f"the push to {ref} failed again and again",
-        where=url,
-        hint="nothing has landed; it is safe to run again",
-        details=answer.text,
-    )

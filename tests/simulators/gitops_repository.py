@@ -11,7 +11,8 @@ from orchestrator.core.errors import ConfigurationError, Conflict, Refused, Remo
 from orchestrator.core.names import BranchName, CommitId, RefName, RepoPath
 from orchestrator.core.patterns import matches
 from orchestrator.engine.clock import Clock
-from orchestrator.gitops.base import CommitInfo, Landed, LostRace, PushOutcome, Unreadable
+from orchestrator.gitops.base import CommitInfo, Landed, LostRace, Naming, PushOutcome, Unreadable
+from orchestrator.manifests.mention import may_hold
 from tests.servers.git_repositories import Content, Executable, Link, Submodule
 from tests.simulators.faults import FailingCalls
 
@@ -73,7 +74,7 @@ class SimulatedGitServer:
         message = message.rstrip("\n") + "\n"
         tree = CommitId(_hash(sorted((path.value, repr(data)) for path, data in files.items())))
         identity = CommitId(_hash([tree, parents, committer, message, int(when.timestamp())]))
-        info = CommitInfo(identity, parents, tree, committer, committer, message)
+        info = CommitInfo(identity, parents, tree, committer, committer, message, when.replace(microsecond=0))
         self.commits[identity] = StoredCommit(info, dict(files), when)
         return identity
 
@@ -122,7 +123,9 @@ class SimulatedGitOps(FailingCalls):
         with self._call("default_branch"):
             return self.server.default_branch
 
-    def files(self, commit: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, bytes]:
+    def files(
+        self, commit: CommitId, patterns: Sequence[str], naming: Naming | None = None
+    ) -> Mapping[RepoPath, bytes]:
         """See the port."""
         with self._call("files"):
             found: dict[RepoPath, bytes] = {}
@@ -131,10 +134,19 @@ class SimulatedGitOps(FailingCalls):
                     self._check_not_spelled_out(path, patterns)
                 elif any(matches(pattern, path.value) for pattern in patterns):
                     found[path] = _bytes(content)
-            return found
+            return found if naming is None else _that_matter(found, naming)
+
+    def paths(self, commit: CommitId, patterns: Sequence[str]) -> Sequence[RepoPath]:
+        """See the port."""
+        with self._call("paths"):
+            files = self._stored(commit).files
+            regular = [path for path, content in files.items() if not isinstance(content, Link | Submodule)]
+            for path in set(files) - set(regular):
+                self._check_not_spelled_out(path, patterns)
+            return sorted(path for path in regular if any(matches(pattern, path.value) for pattern in patterns))
 
     def commit(
-        self, parent: CommitId, edits: Mapping[RepoPath, bytes], message: str, when: datetime | None = None
+        self, parent: CommitId, edits: Mapping[RepoPath, bytes | None], message: str, when: datetime | None = None
     ) -> CommitId:
         """See the port."""
         with self._call("commit"):
@@ -142,7 +154,10 @@ class SimulatedGitOps(FailingCalls):
             for path, content in edits.items():
                 _check_writable(files, path)
                 there = files.get(path)
-                files[path] = Executable(content) if isinstance(there, Executable) else content
+                if content is None:
+                    files.pop(path, None)
+                else:
+                    files[path] = Executable(content) if isinstance(there, Executable) else content
             when = when or (self._clock.now() if self._clock else _EPOCH)
             return self.server.store(files, (parent,), self._identity, message, when)
 
@@ -203,6 +218,15 @@ class SimulatedGitOps(FailingCalls):
         for other in self.server.refs:
             if other.value.startswith(f"{ref}/") or ref.value.startswith(f"{other}/"):
                 raise Conflict(f"{ref} can't be made: {other} is in the way", where=self.url)
+
+
+def _that_matter(files: Mapping[RepoPath, bytes], naming: Naming) -> Mapping[RepoPath, bytes]:
+    """All that the port allows to leave out is left out."""
+    return {
+        path: content
+        for path, content in files.items()
+        if may_hold(content, naming.images) or any(matches(one, path.value) for one in naming.paths)
+    }
 
 
 def _bytes(content: Content) -> bytes:

@@ -38,7 +38,7 @@ class Objects:
                 entries[raw] = Entry(b"40000", raw, self._build(below))
             else:
                 entries[raw] = Entry(b"100644", raw, hashlib.sha1(files[(name,)]).hexdigest())
-        return self.put(Tree(()).with_entries(entries))
+        return self.put(Tree().with_entries(entries))
 
     def put(self, tree: Tree) -> str:
         content = tree.serialise()
@@ -82,7 +82,7 @@ def _folders(objects: Objects, blobs: Mapping[RepoPath, str | None]) -> dict[str
     trees = {"": Tree.parse(objects.stored[objects.root], 20)}
     for folder in folders_of(blobs):
         parent, _, name = folder.rpartition("/")
-        entry = trees[parent].by_name.get(name.encode()) if folder and parent in trees else None
+        entry = trees[parent].get(name.encode()) if folder and parent in trees else None
         if entry is not None and entry.is_folder:
             trees[folder] = Tree.parse(objects.stored[entry.id], 20)
     return trees
