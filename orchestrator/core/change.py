@@ -126,6 +126,10 @@ class Change:
             overrides=tuple(dict.fromkeys((*self.overrides, *(other.overrides if carried else ())))),
         )
 
+    def repeats(self, other: Change) -> bool:
+        """The other one asked for all of it already."""
+        return set(self.images) <= set(other.pins)
+
     def _each(self) -> tuple[Carried, ...]:
         return (*(Carried(image, self.position) for image in self.images), *self.carried)
 
@@ -175,11 +179,13 @@ class PlannedPin:
 
 @dataclass(frozen=True, slots=True)
 class FileEdit:
-    """One file, before and after."""
+    """One file, before and after. ``new``: it was not there before; ``removed``: it is not there afterwards."""
 
     path: RepoPath
     before: bytes
     after: bytes
+    new: bool = False
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

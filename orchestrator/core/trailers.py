@@ -10,6 +10,7 @@ from orchestrator.core.image import Digest, InvalidReference, PinnedImage, Repos
 from orchestrator.core.names import CommitId, InvalidName
 from orchestrator.core.override import Override, OverrideKind
 from orchestrator.core.release import RecordReference, Tested
+from orchestrator.core.rule_change import RuleChange, is_about_a_rule, read_rule_change
 
 _TRAILER = re.compile(r"Hybrid-CI-(?P<key>[A-Za-z-]+): ?(?P<value>.*)")
 _COUNT = re.compile(r"[1-9][0-9]{0,17}")
@@ -39,6 +40,8 @@ def trailers(change: Change) -> Iterator[str]:
             yield f"Hybrid-CI-Skip: {override.environment} {override.reason}"
         else:
             yield f"Hybrid-CI-Allow-Unknown-Order: {override.reason}"
+    if isinstance(change, RuleChange):
+        yield f"Hybrid-CI-Rule: {change.to_json()}"
 
 
 def _one_line(text: str) -> str:
@@ -62,10 +65,17 @@ def read_trailers(message: str) -> Change | None:
             found.setdefault(match["key"], []).append(match["value"])
     try:
         source, position = _read_source(found)
-        return Change(
+        action, environment, scope = (
             Action(_only(found["Action"])),
             _only(found["Environment"]),
             _only(found["Scope"]),
+        )
+        if is_about_a_rule(action):
+            return read_rule_change(action, environment, scope, _only(found["Rule"]))
+        return Change(
+            action,
+            environment,
+            scope,
             tuple(PinnedImage.parse(text) for text in found["Pin"]),
             _only(found["Release"]),
             source,

@@ -10,6 +10,8 @@ from orchestrator.core.environment import Environment, Policy
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.image import Repository
 from orchestrator.core.names import BranchName, CommitId, RefName, RepoPath
+from orchestrator.core.rule_change import RuleChange, plan_rule_change, title_of
+from orchestrator.core.text import printable
 from orchestrator.core.trailers import trailers
 from orchestrator.engine.clock import Clock
 from orchestrator.forges.base import Forge
@@ -69,13 +71,16 @@ class Desk:
     def plan(
         self, environment: Environment, change: Change, commit: CommitId, policy: Policy | None = None
     ) -> ChangePlan:
-        """The change on this commit's files. Raises as ``plan_change`` does."""
+        """The change on this commit's files: by what kind of change it is. Raises as ``plan_change`` does."""
+        if isinstance(change, RuleChange):
+            path = change.rule.path
+            return plan_rule_change(change, commit, self.repository.files(commit, [path.value]).get(path))
         files = self.repository.files(commit, environment.patterns(change.scope))
         return plan_change(change, commit, files, policy or self.policy)
 
     def commit(self, plan: ChangePlan) -> CommitId:
         """The plan as a commit on the one that it was made for; not pushed yet."""
-        contents: dict[RepoPath, bytes] = {edit.path: edit.after for edit in plan.edits}
+        contents = {edit.path: None if edit.removed else edit.after for edit in plan.edits}
         return self.repository.commit(plan.base, contents, commit_message(plan), self.clock.now())
 
     def required_tip(self, branch: BranchName) -> CommitId:
@@ -110,10 +115,19 @@ def missing_branch(repository: GitOpsRepository, branch: BranchName) -> Configur
 def commit_message(plan: ChangePlan) -> str:
     """Subject, one line for each image, and the intent as trailers."""
     change = plan.change
+    if isinstance(change, RuleChange):
+        return _rule_message(change)
     names = ", ".join(f"{image.repository.name} {image.tag or image.digest.short}" for image in change.images)
     subject = f"{change.action.capitalize()} {change.scope} to {change.environment}: {names}"
     moved = [f"{pin.path}:{pin.line} {pin.after.repository.name} {_was(pin)} -> {_now(pin)}" for pin in plan.pins]
     return "\n".join([_cut(subject), "", *moved, "", *trailers(change), ""])
+
+
+def _rule_message(change: RuleChange) -> str:
+    """The rule instead of pins."""
+    rule = change.rule
+    told = [f"{rule.subject}: {printable(rule.reason)}", f"by {printable(rule.by)}"]
+    return "\n".join([_cut(title_of(change)), "", *told, "", *trailers(change), ""])
 
 
 def _was(pin: PlannedPin) -> str:

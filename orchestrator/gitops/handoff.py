@@ -13,6 +13,7 @@ from orchestrator.core.change import Change, ChangePlan
 from orchestrator.core.environment import Environment, Strategy
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
 from orchestrator.core.names import CommitId, RefName, RepoPath
+from orchestrator.core.rule_change import RuleChange
 from orchestrator.core.trailers import read_trailers
 from orchestrator.engine.clock import Deadline
 from orchestrator.engine.retry import Backoff
@@ -23,6 +24,7 @@ from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, 
 from orchestrator.gitops.standing import Standing, read_standing
 
 DEADLINE_SECONDS = 600.0
+_SETTLED = "the base branch already says so"
 _REMEMBERED = 100  # commits of an environment's own branch that are asked which release came before
 
 
@@ -34,8 +36,12 @@ def hand_off(desk: Desk, change: Change, *, seen: Seen | None = None, seconds: f
     or the race is still lost at the deadline.
     """
     environment = desk.policy.environment(change.environment)
-    desk.policy.authorise(change.scope, environment, [image.repository for image in change.images])
-    attempt = _commit_once if environment.strategy is Strategy.COMMIT else _propose_once
+    by_commit = environment.strategy is Strategy.COMMIT
+    if isinstance(change, RuleChange):
+        by_commit = False  # rules stand on the base branch, which changes by pull request only
+    else:
+        desk.policy.authorise(change.scope, environment, [image.repository for image in change.images])
+    attempt = _commit_once if by_commit else _propose_once
     deadline = Deadline(desk.clock, seconds)
     backoff = Backoff(desk.clock, deadline)
     tips = seen.tips if seen is not None and seen.fresh(desk.clock) else None
@@ -169,7 +175,10 @@ def _already_there(forge: Forge, environment: Environment, change: Change, stand
     """The base holds the change; an open pull request that is older would only take it away again."""
     current = standing.pull_request
     if current is not None and standing.change is not None and standing.change.on_top_of(change, carry=False) is None:
-        current = forge.close(current.number, f"{environment.name} already runs a newer release: {change.release}.")
+        said = f"{environment.name} already runs a newer release: {change.release}."
+        current = forge.close(current.number, _SETTLED + "." if isinstance(change, RuleChange) else said)
+    if isinstance(change, RuleChange):
+        return Unchanged(_SETTLED, current)
     return Unchanged(f"{environment.name} already runs these images", current)
 
 
@@ -177,9 +186,9 @@ def _respect_a_no(desk: Desk, change: Change, standing: Standing) -> None:
     """A person who closed the pull request of these very images said no. Raises Refused."""
     if standing.refused is None or desk.reopen or standing.change is None:
         return
-    if set(change.images) <= set(standing.change.pins):
+    if change.repeats(standing.change):
         raise Refused(
-            f"pull request #{standing.refused.number} for these images was closed without a merge",
+            f"pull request #{standing.refused.number} for this very change was closed without a merge",
             where=standing.refused.url,
             hint="run it again with --reopen if that was not meant as a no",
         )

@@ -168,6 +168,12 @@ def test_files_of_an_older_commit_are_read_too(world: World) -> None:
     assert world.port.files(first, ["README.md"]) == {RepoPath("README.md"): b"read me\n"}
 
 
+def test_paths_are_those_of_the_files_without_their_bytes(world: World) -> None:
+    tip = world.seed({**FILES, "apps/api/prod/link.yaml": Link("kustomization.yaml")})
+    for patterns in (["apps/*/prod"], ["**"], ["apps/api/prod/*.yaml", "README.md"], ["nothing/*"]):
+        assert list(world.port.paths(tip, patterns)) == sorted(world.port.files(tip, patterns))
+
+
 def test_a_commit_that_does_not_exist_is_a_remote_error(world: World) -> None:
     tip = world.seed(FILES)
     with pytest.raises(RemoteError):
@@ -224,6 +230,20 @@ def test_file_modes_are_kept_and_new_files_are_plain(world: World) -> None:
     assert modes["apps/api/run.sh"] == "100755"
     assert modes[".hybrid-ci/holds/prod/api.yaml"] == "100644"
     assert set(modes) == {*FILES, ".hybrid-ci/holds/prod/api.yaml"}
+
+
+def test_a_file_is_removed_with_the_folders_that_it_leaves_empty(world: World) -> None:
+    tip = world.seed({**FILES, ".hybrid-ci/holds/prod/api.yaml": b"why: x\n"})
+    new = world.port.commit(tip, {RepoPath(".hybrid-ci/holds/prod/api.yaml"): None}, "Lift a hold")
+    world.port.push(BOT, new, None)
+    assert set(world.modes(new)) == set(FILES)
+    assert world.another().files(new, [".hybrid-ci"]) == {}
+
+
+def test_removing_what_is_not_there_changes_nothing(world: World) -> None:
+    tip = world.seed(FILES)
+    new = world.port.commit(tip, {RepoPath(".hybrid-ci/holds/prod/api.yaml"): None}, "Lift a hold")
+    assert world.port.commit_info(new).tree == world.port.commit_info(tip).tree
 
 
 def test_names_sort_as_git_sorts_them(world: World) -> None:
@@ -373,6 +393,15 @@ def test_one_commit_is_told_whether_it_is_pushed_or_only_ours(world: World) -> N
     assert "Hybrid-CI-Action: pin" in ours.message
     with pytest.raises(RemoteError):
         world.port.commit_info(CommitId("12" * (len(base.value) // 2)))
+
+
+def test_a_commit_tells_when_it_was_made(world: World) -> None:
+    base = world.seed(FILES)
+    when = datetime(2026, 3, 1, 12, 30, 5, tzinfo=timezone(timedelta(hours=2)))
+    new = world.port.commit(base, {API: b"images: [new]\n"}, "Change", when)
+    assert world.port.push(BOT, new, None) == Landed(new)
+    assert world.port.commit_info(new).committed == when
+    assert world.another().recent(new, 2)[0].committed == when
 
 
 def test_the_default_branch_is_told(world: World) -> None:
