@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.names import BranchName, CommitId, RepoPath
-from orchestrator.core.secret import Secret
-from orchestrator.engine.clock import Clock, SystemClock
+from orchestrator.engine.clock import Clock
 from orchestrator.engine.retry import Jitter
 from orchestrator.forges.base import (
     AutoMerge,
@@ -25,7 +25,7 @@ from orchestrator.forges.base import (
 from orchestrator.forges.calls import DEADLINE_SECONDS, PATIENCE_SECONDS, Calls, LoginRefused, Pace
 from orchestrator.forges.exchange import Limits
 from orchestrator.forges.gitlab_address import GitLabAddress
-from orchestrator.forges.gitlab_api import GitLabApi, TokenKind, TokenLogin, explain_refusal, require_project
+from orchestrator.forges.gitlab_api import GitLabApi, TokenLogin, explain_refusal, require_project
 from orchestrator.forges.gitlab_commits import Commits
 from orchestrator.forges.gitlab_merge import Merger
 from orchestrator.forges.gitlab_people import People
@@ -35,6 +35,35 @@ from orchestrator.forges.gitlab_shapes import Json, child
 _DEVELOPER = 30
 
 
+@dataclass(frozen=True, slots=True)
+class GitLabSettings:
+    """How to talk to a GitLab. ``patience`` is for one that is ill, ``seconds`` for a whole method with its waits."""
+
+    clock: Clock
+    ca_bundle: Path | None = None
+    patience: float = PATIENCE_SECONDS
+    seconds: float = DEADLINE_SECONDS
+    pace: Pace | None = None
+    limits: Limits | None = None
+    jitter: Jitter | None = None
+
+    def calls(self, address: GitLabAddress, login: TokenLogin) -> Calls:
+        """Calls to the GitLab at that address with that login. Raises ConfigurationError for an unsafe address."""
+        return Calls(
+            address.base,
+            login,
+            clock=self.clock,
+            explain=partial(explain_refusal, login),
+            ca_bundle=self.ca_bundle,
+            patience=self.patience,
+            seconds=self.seconds,
+            pace=self.pace,
+            limits=self.limits,
+            jitter=self.jitter,
+            login_header=login.kind.header,
+        )
+
+
 class GitLabForge:
     """The Forge port with every narrow capability; a merge request is a pull request here.
 
@@ -42,46 +71,23 @@ class GitLabForge:
     the login, and ConfigurationError when there is no such project. All of a method's requests share one deadline.
     """
 
-    def __init__(
-        self,
-        address: GitLabAddress,
-        token: Secret,
-        *,
-        kind: TokenKind = TokenKind.ACCESS,
-        ca_bundle: Path | None = None,
-        clock: Clock | None = None,
-        patience: float = PATIENCE_SECONDS,
-        seconds: float = DEADLINE_SECONDS,
-        pace: Pace | None = None,
-        limits: Limits | None = None,
-        jitter: Jitter | None = None,
-    ) -> None:
-        """``patience`` is for a GitLab that is ill, ``seconds`` for a whole method, waits included.
-
-        Raises ConfigurationError for an address that no token may be sent to.
-        """
-        self.calls = Calls(
-            address.base,
-            TokenLogin(token, kind),
-            clock=clock or SystemClock(),
-            explain=partial(explain_refusal, kind, token.source),
-            ca_bundle=ca_bundle,
-            patience=patience,
-            seconds=seconds,
-            pace=pace,
-            limits=limits,
-            jitter=jitter,
-            login_header=kind.header,
-        )
-        self._api = GitLabApi(self.calls, address)
+    def __init__(self, address: GitLabAddress, login: TokenLogin, settings: GitLabSettings) -> None:
+        """Raises ConfigurationError for an address that no token may be sent to."""
+        self._calls = settings.calls(address, login)
+        self._api = GitLabApi(self._calls, address)
         self._requests = MergeRequests(self._api)
         self._merger = Merger(self._api, self._requests)
         self._people = People(self._api, self._requests)
         self._commits = Commits(self._api, self._requests)
 
+    @property
+    def api_calls(self) -> int:
+        """Requests sent to the API so far."""
+        return self._calls.count
+
     def close_connections(self) -> None:
         """End the connections."""
-        self.calls.close()
+        self._calls.close()
 
     # --- Forge ---------------------------------------------------------------------------------------------------
 
@@ -92,7 +98,7 @@ class GitLabForge:
 
     def check_access(self) -> None:
         """As the port says; also that merge requests are on, and that the role does, as far as GitLab tells it."""
-        with self.calls.operation():
+        with self._calls.operation():
             project = require_project(self._api)
         if project.get("merge_requests_enabled") is False or project.get("merge_requests_access_level") == "disabled":
             raise ConfigurationError(
@@ -111,87 +117,87 @@ class GitLabForge:
 
     def pull_requests(self, head: BranchName, base: BranchName) -> Sequence[PullRequest]:
         """As the port says."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._requests.find(head, base)
 
     def open(self, draft: PullRequestDraft) -> PullRequest:
         """As the port says."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._requests.open(draft)
 
     def update(self, number: int, *, title: str, body: str) -> PullRequest:
         """As the port says."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._requests.update(number, title, body)
 
     def close(self, number: int, comment: str) -> PullRequest:
         """As the port says."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._requests.close(number, comment)
 
     # --- Browsing, Drafting --------------------------------------------------------------------------------------
 
     def list(self, state: PullRequestState | None = None) -> Sequence[PullRequest]:
         """As the port says."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._requests.listed(state)
 
     def show(self, number: int) -> PullRequest:
         """As the port says."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._requests.show(number)
 
     def set_draft(self, number: int, draft: bool) -> PullRequest:
         """As the port says."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._requests.set_draft(number, draft)
 
     # --- Merging, AutoMerging ------------------------------------------------------------------------------------
 
     def merge(self, number: int, expected_head: CommitId, message: str | None = None) -> PullRequest:
         """As the port says, by the project's own merge method."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._merger.merge(number, expected_head, message)
 
     def merge_when_ready(
         self, number: int, expected_head: CommitId, method: MergeMethod, message: str | None = None
     ) -> AutoMerge:
         """As the port says. The method has to be the project's own; a merge train is used where there is one."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._merger.merge_when_ready(number, expected_head, method, message)
 
     # --- RoutesPullRequests, Reviewing ---------------------------------------------------------------------------
 
     def route(self, number: int, routing: Routing) -> Sequence[str]:
         """As the port says. The members of a group are asked one by one."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._people.route(number, routing)
 
     def reviews(self, number: int) -> Sequence[Review]:
         """As the port says. An approval's commit is the head of its time, where GitLab tells the time."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._people.reviews(number)
 
     def members(self, team: str) -> frozenset[str]:
         """As the port says; ``team`` is a group's path."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._people.members(team)
 
     # --- CommitStatuses, Comparing, CommitsByCall ----------------------------------------------------------------
 
     def statuses(self, commit: CommitId) -> Sequence[CommitStatus]:
         """As the port says, with deployments as contexts ``deployment/<environment>``."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._commits.statuses(commit)
 
     def set_status(self, commit: CommitId, status: CommitStatus) -> None:
         """As the port says."""
-        with self.calls.operation():
+        with self._calls.operation():
             self._commits.set_status(commit, status)
 
     def compare(self, repository: str, base: CommitId, head: CommitId) -> Comparison | None:
         """As the port says."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._commits.compare(repository, base, head)
 
     def commit_on(
@@ -199,7 +205,7 @@ class GitLabForge:
     ) -> CommitId:
         """A new branch with one commit on ``expected``. Raises Conflict when the branch has other commits, Refused
         for one that is at ``expected``: GitLab can't compare and swap."""
-        with self.calls.operation():
+        with self._calls.operation():
             return self._commits.commit_on(branch, expected, edits, message)
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 import gitlab
 
-from orchestrator.core.errors import ConfigurationError, HybridCIError, RemoteError
+from orchestrator.core.errors import ConfigurationError, HybridCIError, Refused, RemoteError
 from orchestrator.core.secret import Secret
 from orchestrator.core.text import printable
 from orchestrator.forges.calls import Calls, LoginRefused
@@ -191,10 +191,11 @@ def _lines(found: object) -> list[str]:
     return [str(found)] if found else []
 
 
-def explain_refusal(kind: TokenKind, source: str, answer: Answer) -> HybridCIError | None:
+def explain_refusal(login: TokenLogin, answer: Answer) -> HybridCIError | None:
     """What a 401 or 403 means, with the scope that is missing where GitLab tells it."""
     reason, details = reason_in(answer.body), (answer.message[:_LONGEST_REASON],) if answer.message else ()
-    if kind is TokenKind.JOB:
+    source = login.token.source
+    if login.kind is TokenKind.JOB:
         return LoginRefused(
             f"a CI job token may not do this ({answer.status})",
             status=answer.status,
@@ -238,7 +239,7 @@ def _missing_scope(answer: Answer) -> str:
 
 
 def require_project(api: GitLabApi) -> Json:
-    """The project's settings. Raises ConfigurationError when it is not there (or not ours to see), or archived."""
+    """The project's settings. Raises ConfigurationError when it is not there (to us), Refused when it is archived."""
     try:
         found = api.get(api.path)
     except Declined as declined:
@@ -246,7 +247,7 @@ def require_project(api: GitLabApi) -> Json:
             raise
         raise no_project(api) from None
     if found.get("archived") is True:
-        raise ConfigurationError(
+        raise Refused(
             "the project is archived, so nothing can be proposed to it",
             where=api.where,
             hint="unarchive it, or set gitops.repository to the one that took its place",

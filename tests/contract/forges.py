@@ -11,8 +11,9 @@ from typing import Protocol
 from orchestrator.core.names import BranchName, CommitId, RemoteURL, RepoPath
 from orchestrator.core.secret import Secret
 from orchestrator.forges.base import Browsing, CommitStatuses, Forge, Merging, PullRequest, PullRequestDraft
-from orchestrator.forges.gitlab import GitLabForge
+from orchestrator.forges.gitlab import GitLabForge, GitLabSettings
 from orchestrator.forges.gitlab_address import locate
+from orchestrator.forges.gitlab_api import TokenLogin
 from orchestrator.forges.local import LocalForge
 from tests.servers.forge_http import serving
 from tests.servers.git_repositories import Content, commit_files, git
@@ -105,7 +106,7 @@ def gitlab_world(folder: Path) -> Iterator[World]:
     with serving(FakeGitLab(folder, clock=clock)) as server:
         project, token = server.add_project(), server.add_token("glpat-of-the-contract")
         address = locate(RemoteURL(f"{server.web}/{project.path}.git"))
-        forge = GitLabForge(address, Secret(token, "$TOKEN"), clock=clock)
+        forge = GitLabForge(address, TokenLogin(Secret(token, "$TOKEN")), GitLabSettings(clock))
         yield _on_bare(forge, project.repo.path, clock)
         forge.close_connections()
 
