@@ -12,7 +12,7 @@ from orchestrator.forges.base import PullRequestState
 from orchestrator.gitops.outcome import Committed, Opened, Superseded, Unchanged, Updated
 from tests.integration.git.handoffs import Harbour, harbour
 from tests.servers.git_repositories import commit_files, git
-from tests.unit.gitops.changes import API, KUSTOMIZATION, WORKER, change
+from tests.unit.gitops.changes import API, DEPLOYMENT, KUSTOMIZATION, WORKER, change
 
 OURS = {"lab": "lab", "dev": "hybrid-ci/dev/shop"}
 BY_HAND = KUSTOMIZATION.replace(b'newTag: "1"', b'newTag: "hotfix"')
@@ -79,6 +79,28 @@ def test_push_non_fast_forward_same_line_human_edit(port: Harbour, environment: 
     assert theirs[0].short in (conflict.value.where or "")
     assert port.tip(OURS[environment]) == theirs[0].value
     assert port.pinned(OURS[environment], path, API) == {"hotfix"}
+
+
+def test_one_of_two_equal_pins_that_a_person_moves_counts(port: Harbour) -> None:
+    path = "apps/shop/lab/worker.yaml"
+    twice = DEPLOYMENT + b"---\n" + DEPLOYMENT
+    port.by_hand(path, twice, "lab")
+    port.before_the_next_push(lambda: port.by_hand(path, twice.replace(b"worker:1", b"worker:hotfix", 1), "lab"))
+
+    with pytest.raises(Conflict) as conflict:
+        port.hand_off(change(2, "lab"))
+
+    assert conflict.value.details == (path,)
+    assert port.pinned("lab", path, WORKER) == {"1", "hotfix"}
+
+
+def test_a_manifest_that_a_person_adds_meanwhile_is_pinned_like_the_others(port: Harbour) -> None:
+    path = "apps/shop/lab/more.yaml"
+    port.before_the_next_push(lambda: port.by_hand(path, DEPLOYMENT.replace(b"worker:1", b"worker:new"), "lab"))
+
+    assert isinstance(port.hand_off(change(2, "lab")), Committed)
+
+    assert port.pinned("lab", path, WORKER) == {"2"}
 
 
 def test_an_edit_by_hand_of_anything_else_is_kept_and_built_upon(port: Harbour) -> None:
