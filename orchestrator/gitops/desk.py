@@ -15,7 +15,7 @@ from orchestrator.core.text import printable
 from orchestrator.core.trailers import trailers
 from orchestrator.engine.clock import Clock
 from orchestrator.forges.base import Forge
-from orchestrator.gitops.base import GitOpsRepository
+from orchestrator.gitops.base import GitOpsRepository, Naming
 from orchestrator.gitops.plan import plan_change
 
 BLOCK_BEGIN, BLOCK_END = "<!-- hybrid-ci:begin -->", "<!-- hybrid-ci:end -->"
@@ -75,8 +75,13 @@ class Desk:
         if isinstance(change, RuleChange):
             path = change.rule.path
             return plan_rule_change(change, commit, self.repository.files(commit, [path.value]).get(path))
-        files = self.repository.files(commit, environment.patterns(change.scope))
-        return plan_change(change, commit, files, policy or self.policy)
+        policy, patterns = policy or self.policy, environment.patterns(change.scope)
+        targets = tuple(target.file for target in environment.targets_for(change.scope))
+        naming = Naming(frozenset(image.repository for image in change.pins), targets)
+        try:
+            return plan_change(change, commit, self.repository.files(commit, patterns, naming), policy)
+        except ConfigurationError:  # told better with all files: what stands there instead
+            return plan_change(change, commit, self.repository.files(commit, patterns), policy)
 
     def commit(self, plan: ChangePlan) -> CommitId:
         """The plan as a commit on the one that it was made for; not pushed yet."""
