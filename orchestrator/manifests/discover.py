@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.core.environment import Environment
 from orchestrator.core.names import RepoPath
+from orchestrator.manifests.formats.kustomization import FILE_NAMES
 from orchestrator.manifests.pins import find_pins
 
 # Names that people give to environments, in the order in which a change usually passes them.
@@ -27,6 +29,7 @@ _RANK = {name: rank for rank, names in enumerate(_RANKS) for name in names}
 _UNKNOWN_RANK = len(_RANKS)
 
 _CONTAINERS = frozenset({"env", "envs", "environment", "environments", "stage", "stages"})
+_GROUPS = frozenset({"overlays", "clusters"})
 _TAG_FOLDERS = frozenset({"image-tags", "imagetags", "image_tags", "image-versions"})
 _NOT_ENVIRONMENTS = frozenset({"base", "bases", "common", "shared", "components", "component", "default", "templates"})
 _MANIFEST = re.compile(r".*\.(?:ya?ml|json)\Z", re.DOTALL)
@@ -36,6 +39,13 @@ _VALUES_FILES = (
 )
 _STEM = re.compile(r"(?P<env>[A-Za-z0-9][A-Za-z0-9_-]*)\.ya?ml")
 _SETTINGS = frozenset({"config", "configs", "values"})
+# Folders that hold the text of a chart or of a manual, whatever their files are called.
+_NO_MANIFESTS = frozenset({"templates", "crds", "docs", "node_modules", "vendor"})
+_REGION = re.compile(
+    r"(?:af|ap|ca|cn|eu|me|sa|uk|us|asia|europe|emea|apac|region|zone|east|west|north|south)(?:[-_].*|\d+)?",
+    re.IGNORECASE,
+)
+_COMPONENT = re.compile(rb"^kind:\s*[\"']?Component\b", re.MULTILINE)
 
 
 class Confidence(StrEnum):
@@ -44,6 +54,9 @@ class Confidence(StrEnum):
     HIGH = "high"
     MEDIUM = "medium"
     LOW = "low"
+
+
+_SURENESS = {Confidence.LOW: 0, Confidence.MEDIUM: 1, Confidence.HIGH: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,44 @@ class _Sighting:
     tail: str
     layout: str
     file: RepoPath
+    note: str = ""
+
+
+class _Tree:
+    """The paths of a repository, with which folders hold a kustomization of their own."""
+
+    def __init__(self, paths: Iterable[RepoPath], contents: Mapping[RepoPath, bytes]) -> None:
+        self.paths = frozenset(paths)
+        kustomizations = [path for path in self.paths if path.name in FILE_NAMES]
+        self._kustomized = {path.parts[:-1] for path in kustomizations}
+        self._components = {path.parts[:-1] for path in kustomizations if _COMPONENT.search(contents.get(path, b""))}
+        self._nested: dict[tuple[tuple[str, ...], str], set[str]] = {}
+        for folders in self._kustomized - self._components:
+            if len(folders) >= 3 and folders[-3].lower() == "overlays":
+                self._nested.setdefault((folders[:-2], folders[-1]), set()).add(folders[-2])
+
+    def is_component(self, folders: tuple[str, ...]) -> bool:
+        """A kustomize component: a part that environments put together, and none itself."""
+        return folders in self._components
+
+    def is_chart(self, folders: tuple[str, ...]) -> bool:
+        """A Helm chart stands in this folder."""
+        return RepoPath("/".join((*folders, "Chart.yaml"))) in self.paths
+
+    def nested(self, top: tuple[str, ...], inside: tuple[str, ...]) -> tuple[str, ...]:
+        """The part of a way below ``overlays`` that names the environment: down to the last kustomization on it."""
+        fixed = next((i for i, part in enumerate(inside) if i and part.lower() in _NOT_ENVIRONMENTS), len(inside))
+        lengths = range(fixed, 0, -1)
+        return next((inside[:length] for length in lengths if (*top, *inside[:length]) in self._kustomized), inside[:1])
+
+    def holds_others(self, folders: tuple[str, ...]) -> bool:
+        """The folder has no kustomization, and folders below it have: it only groups them."""
+        size = len(folders)
+        return folders not in self._kustomized and any(one[:size] == folders for one in self._kustomized)
+
+    def is_application(self, top: tuple[str, ...], name: str) -> bool:
+        """The name stands below several overlays and is no place: ``overlays/dev/api`` and ``overlays/prod/api``."""
+        return len(self._nested.get((top, name), ())) > 1 and not _REGION.fullmatch(name)
 
 
 def rank_of(name: str) -> int:
@@ -85,15 +136,60 @@ def rank_of(name: str) -> int:
 
 
 def discover(files: Mapping[RepoPath, bytes] | Iterable[RepoPath]) -> tuple[Proposal, ...]:
-    """The environments that paths suggest, in the usual order; with contents, also what their files hold."""
+    """The environments that paths suggest, in the usual order; with contents, also what their files hold.
+
+    Several layouts that agree on a name are one proposal.
+    """
+    paths = list(files)
     contents: Mapping[RepoPath, bytes] = files if isinstance(files, Mapping) else {}
+    tree = _Tree(paths, contents)
     groups: dict[tuple[str, str], list[_Sighting]] = {}
-    for path in files:
-        for sighting in _sightings(path):
+    for path in paths:
+        for sighting in _sightings(path, tree):
             groups.setdefault((sighting.layout, sighting.name), []).append(sighting)
-    siblings = {layout: {name for other, name in groups if other == layout} for layout, _ in groups}
-    proposals = [_proposal(name, found, siblings[layout], contents) for (layout, name), found in groups.items()]
-    return tuple(sorted(_without_weaker(proposals), key=lambda one: (one.rank, one.name, one.layout)))
+    beside = _beside(groups)
+    proposals = [_proposal(name, found, beside, contents) for (_, name), found in groups.items()]
+    merged: dict[str, Proposal] = {}
+    for one in sorted(_without_weaker(proposals), key=lambda one: one.layout):
+        merged[one.name] = _merged(merged[one.name], one) if one.name in merged else one
+    return tuple(sorted(merged.values(), key=lambda one: (one.rank, one.name)))
+
+
+def environments(proposals: Iterable[Proposal], at_least: Confidence = Confidence.MEDIUM) -> dict[str, Environment]:
+    """Proposals as environments, each after those of the step before it; unsure ones are left out.
+
+    A repository without a policy is read so. Who uses it says what it found.
+    """
+    sure = [one for one in proposals if _SURENESS[one.confidence] >= _SURENESS[at_least]]
+    ranks = sorted({one.rank for one in sure if one.rank != _UNKNOWN_RANK})
+    found: dict[str, Environment] = {}
+    for one in sorted(sure, key=lambda one: (one.rank, one.name)):
+        earlier = max((rank for rank in ranks if rank < one.rank), default=None) if one.rank in ranks else None
+        after = tuple(other.name for other in sure if other.rank == earlier)
+        found[one.name] = Environment(one.name, one.paths, after)
+    return found
+
+
+def path_patterns(environment: Environment, application: str | None = None) -> tuple[str, ...]:
+    """The paths of an environment, discovered or configured, as patterns: for one application, or for all of them."""
+    return environment.patterns("*" if application is None else application)
+
+
+def _merged(one: Proposal, other: Proposal) -> Proposal:
+    """Two layouts of one name: the surer one speaks first."""
+    first, second = sorted((one, other), key=lambda each: -_SURENESS[each.confidence])
+    paths = tuple(dict.fromkeys((*first.paths, *second.paths)))
+    evidence = tuple(dict.fromkeys((*first.evidence, *second.evidence)))
+    return Proposal(one.name, paths, f"{first.layout}, {second.layout}", first.confidence, evidence, one.rank)
+
+
+def _beside(groups: Mapping[tuple[str, str], list[_Sighting]]) -> dict[tuple[str, tuple[str, ...]], set[str]]:
+    """The names that stand side by side: in one layout, in the same folder."""
+    found: dict[tuple[str, tuple[str, ...]], set[str]] = {}
+    for (layout, name), sightings in groups.items():
+        for one in sightings:
+            found.setdefault((layout, one.before), set()).add(name)
+    return found
 
 
 def _without_weaker(proposals: list[Proposal]) -> Iterator[Proposal]:
@@ -104,43 +200,56 @@ def _without_weaker(proposals: list[Proposal]) -> Iterator[Proposal]:
             yield one
 
 
-def _sightings(path: RepoPath) -> Iterator[_Sighting]:
+def _sightings(path: RepoPath, tree: _Tree) -> Iterator[_Sighting]:
     """What the path of a file says; the strongest habit wins."""
     parts = path.parts
-    if any(part.startswith(".") for part in parts):
-        return
     folders, name = parts[:-1], parts[-1]
-    for index, folder in enumerate(folders):
-        found = _in_folder(path, folders, index, folder.lower(), name)
-        if found is not None:
-            yield found
-            return
-    if not _MANIFEST.fullmatch(name):
+    if any(part.startswith(".") for part in parts) or any(folder.lower() in _NO_MANIFESTS for folder in folders):
         return
-    yield from _by_name(path, folders, name)
+    for index, folder in enumerate(folders):
+        lowered = folder.lower()
+        if lowered in _CONTAINERS or lowered in _TAG_FOLDERS or (lowered in _GROUPS and folders[index + 1 :]):
+            found = _in_folder(path, folders, index, lowered, tree)
+            if found is not None:
+                yield found
+            return
+    if _MANIFEST.fullmatch(name) or name in FILE_NAMES:
+        yield from _by_name(path, folders, name, tree)
 
 
-def _in_folder(path: RepoPath, folders: tuple[str, ...], index: int, folder: str, name: str) -> _Sighting | None:
+def _in_folder(path: RepoPath, folders: tuple[str, ...], index: int, folder: str, tree: _Tree) -> _Sighting | None:
     """``envs/<env>``, ``overlays/<env>``, ``clusters/<cluster>``, ``image-tags/<env>/<app>``."""
-    inside = folders[index + 1 :]
-    before = folders[:index]
+    inside, before, name = folders[index + 1 :], folders[:index], path.name
     if folder in _TAG_FOLDERS:
         return _Sighting(inside[0], before, f"{folders[index]}/{inside[0]}", "image-tags", path) if inside else None
-    if not _MANIFEST.fullmatch(name):
+    if not (_MANIFEST.fullmatch(name) or name in FILE_NAMES):
         return None
     if folder in _CONTAINERS:
         env = inside[0] if inside else _stem(name)
         return _sighting(env, before, f"{folders[index]}/{inside[0] if inside else name}", "environments", path)
-    if folder == "overlays" and inside:
-        env = "/".join(inside[:2]) if len(inside) > 1 and rank_of(inside[0]) != _UNKNOWN_RANK else inside[0]
-        return _sighting(env, before, f"{folders[index]}/{env}", "overlays", path)
-    if folder == "clusters" and inside:
-        return _sighting(inside[0], before, f"{folders[index]}/{inside[0]}", "clusters", path)
-    return None
+    if folder == "overlays":
+        return _in_overlays(path, folders[: index + 1], inside, tree)
+    return _sighting(inside[0], before, f"{folders[index]}/{inside[0]}", "clusters", path)
+
+
+def _in_overlays(path: RepoPath, top: tuple[str, ...], inside: tuple[str, ...], tree: _Tree) -> _Sighting | None:
+    """``overlays/<env>``, ``overlays/<env>/<place>``, ``overlays/<env>/<application>``; components are none."""
+    before = top[:-1]
+    parts = tree.nested(top, inside)
+    if tree.is_component((*top, *parts)) or tree.holds_others((*top, *parts)):
+        return None
+    if len(parts) == 2 and tree.is_application(top, parts[1]):
+        return _sighting(parts[0], before, f"{top[-1]}/{parts[0]}/{{application}}", "overlays", path)
+    env = "/".join(parts)
+    found = _sighting(env, before, f"{top[-1]}/{env}", "overlays", path)
+    if found is None or len(parts) == 1:
+        return found
+    note = f"nested below {parts[0]!r}: a place of it, or a variant"
+    return _Sighting(found.name, found.before, found.tail, found.layout, found.file, note)
 
 
 def _sighting(env: str | None, before: tuple[str, ...], tail: str, layout: str, path: RepoPath) -> _Sighting | None:
-    if env is None or env.lower() in _NOT_ENVIRONMENTS:
+    if env is None or env.lower() in _NOT_ENVIRONMENTS or env.partition("/")[0].lower() in _NOT_ENVIRONMENTS:
         return None
     return _Sighting(env, before, tail, layout, path)
 
@@ -150,7 +259,7 @@ def _stem(name: str) -> str | None:
     return match["env"] if match and name.lower() not in ("kustomization.yaml", "kustomization.yml") else None
 
 
-def _by_name(path: RepoPath, folders: tuple[str, ...], name: str) -> Iterator[_Sighting]:
+def _by_name(path: RepoPath, folders: tuple[str, ...], name: str, tree: _Tree) -> Iterator[_Sighting]:
     """``values-<env>.yaml``, ``config/<env>.yaml``, ``<app>/<env>/``, ``<app>/<env>.yaml``."""
     for pattern in _VALUES_FILES:
         if match := pattern.fullmatch(name):
@@ -162,28 +271,38 @@ def _by_name(path: RepoPath, folders: tuple[str, ...], name: str) -> Iterator[_S
         yield _Sighting(stem, folders, name, layout, path)
         return
     for index, folder in enumerate(folders):
-        if rank_of(folder) != _UNKNOWN_RANK:
+        if rank_of(folder) != _UNKNOWN_RANK and not (folder == "ci" and tree.is_chart(folders[:index])):
             yield _Sighting(folder, folders[:index], folder, "folders", path)
             return
 
 
-def _proposal(name: str, found: list[_Sighting], siblings: set[str], contents: Mapping[RepoPath, bytes]) -> Proposal:
+def _proposal(
+    name: str,
+    found: list[_Sighting],
+    beside: Mapping[tuple[str, tuple[str, ...]], set[str]],
+    contents: Mapping[RepoPath, bytes],
+) -> Proposal:
     layout = found[0].layout
     known = rank_of(name) != _UNKNOWN_RANK
+    siblings = set().union(*(beside[layout, one.before] for one in found))
     related = sorted(other for other in siblings if other != name and rank_of(other) != _UNKNOWN_RANK)
-    confidence = _confidence(layout, known, bool(related))
+    notes = sorted({one.note for one in found if one.note})
+    confidence = _confidence(layout, known, bool(related), bool(notes))
     evidence = [f"{len(found)} file{'s' if len(found) != 1 else ''} in the layout {layout!r}, such as {found[0].file}"]
     if related:
         evidence.append(f"beside it: {', '.join(related[:5])}")
     if not known:
         evidence.append(f"{name!r} is no usual name of an environment; it may be a variant")
-    evidence += _pins_in(found, contents)
+    evidence += [*notes, *_pins_in(found, contents)]
     return Proposal(name, _patterns(found), layout, confidence, tuple(evidence), rank_of(name))
 
 
-def _confidence(layout: str, known: bool, related: bool) -> Confidence:
+def _confidence(layout: str, known: bool, related: bool, nested: bool) -> Confidence:
+    """A usual name in a folder made for environments, or beside other usual names, is sure enough."""
     if known and (related or layout in ("environments", "image-tags")):
-        return Confidence.HIGH
+        return Confidence.MEDIUM if nested else Confidence.HIGH
+    if known and layout in ("folders", "files"):
+        return Confidence.LOW  # one folder called "test" is no environment yet
     if known or layout in ("environments", "clusters", "image-tags"):
         return Confidence.MEDIUM
     return Confidence.LOW
