@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from orchestrator.config.fields import remote_url
 from orchestrator.config.loader import LoadedApplication, load_application
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import Repository
-from orchestrator.core.names import RemoteURL
+from orchestrator.core.names import CommitId, InvalidName, RemoteURL
 from orchestrator.core.release import SourceCommit
 from orchestrator.engine.clock import SystemClock
 from orchestrator.forges.base import Forge
@@ -68,11 +69,13 @@ def open_ports(settings: Settings) -> Iterator[tuple[Ports, Surroundings]]:
 @contextmanager
 def open_job(settings: Settings) -> Iterator[tuple[Ports, Job]]:
     """The same with the source commit of the application's repository."""
+    from orchestrator.git.changed import changed_paths
     from orchestrator.git.source import read_source
 
     with open_ports(settings) as (ports, around):
         source = _on_branch(read_source(around.application.directory), around.ci)
-        yield ports, Job(around.application, around.ci, around.signals, around.identity, source)
+        changed = partial(changed_paths, around.application.directory, _before(around.ci))
+        yield ports, Job(around.application, around.ci, around.signals, around.identity, source, changed)
 
 
 def _ports(settings: Settings, application: LoadedApplication, identity: Identity, stack: ExitStack) -> Ports:
@@ -81,6 +84,7 @@ def _ports(settings: Settings, application: LoadedApplication, identity: Identit
     from orchestrator.images.engine_client import from_environment
     from orchestrator.images.registry import HttpRegistry
 
+    reporter = make_reporter(settings.log_format, quiet=settings.quiet, verbose=settings.verbose)
     clock = SystemClock()
     gitops = application.config.gitops
     url = remote_url(gitops.repository, application.directory)
@@ -102,11 +106,11 @@ def _ports(settings: Settings, application: LoadedApplication, identity: Identit
                 hints=(application.config.application, application.config.gitops.environment),
                 cache=settings.git_cache,
                 signer=_signer(os.environ),
+                reporter=reporter,
             )
         )
     )
     forge = _forge(gitops.forge, url, application.directory, identity)
-    reporter = make_reporter(settings.log_format, quiet=settings.quiet, verbose=settings.verbose)
     return Ports(engine, engine, registry, repository, forge, clock, reporter)
 
 
@@ -191,6 +195,14 @@ def _file(environment: Mapping[str, str], name: str) -> Path | None:
     if not Path(value).is_file():
         raise ConfigurationError("there is no such file", where=f"${name}={value}", hint="correct the path or unset it")
     return Path(value)
+
+
+def _before(ci: CIEnvironment) -> CommitId | None:
+    """What the CI says that this push changed the branch from; None for a new branch (all zeros), or no word."""
+    try:
+        return CommitId(ci.before) if ci.before and ci.before.strip("0") else None
+    except InvalidName:
+        return None
 
 
 def _on_branch(source: SourceCommit, ci: CIEnvironment) -> SourceCommit:

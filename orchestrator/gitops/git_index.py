@@ -42,8 +42,8 @@ def words_of_name(repository: Repository) -> Words | None:
 class TreeIndex:
     """The index of one repository, in one file. Not safe for several threads at once; for several processes it is."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, most_bytes: int = _MOST_BYTES) -> None:
+        self._path, self._most_bytes = path, most_bytes
         self._database: sqlite3.Connection | None = None
         self.usable = True
 
@@ -80,7 +80,7 @@ class TreeIndex:
         if not entries or not self.usable:
             return
         try:
-            if self._path.exists() and self._path.stat().st_size > _MOST_BYTES:
+            if self._path.exists() and self._path.stat().st_size > self._most_bytes:
                 self._drop()
                 self.usable = True
             rows = ((key, text, _check(key, text)) for key, text in _texts(entries))
