@@ -73,7 +73,7 @@ def load_application(file: Path) -> LoadedApplication:
 
 def parse_application(content: bytes, file: Path) -> LoadedApplication:
     """The same from the content that the file has, or shall have."""
-    config, document = _validate(ApplicationConfig, content, str(file))
+    config, document = validated(ApplicationConfig, content, str(file))
     return LoadedApplication(config, file.resolve(), document.lines)
 
 
@@ -82,7 +82,7 @@ def load_policy(content: bytes, origin: str, base: BranchName | None) -> Policy:
 
     ``base`` is None where no branch is at hand to compare with (``check``); then its own word is taken.
     """
-    config, document = _validate(PolicyConfig, content, origin)
+    config, document = validated(PolicyConfig, content, origin)
     if base is not None and config.base != base.value:
         raise ConfigurationError(
             f"the policy names {config.base!r} as the base branch, but it was read from {base.value!r}",
@@ -120,7 +120,8 @@ def read_limited(file: Path) -> bytes:
         return stream.read(SIZE_LIMIT + 1)
 
 
-def _validate(model: type[_Model], content: bytes, where: str) -> tuple[_Model, Document]:
+def validated(model: type[_Model], content: bytes, where: str) -> tuple[_Model, Document]:
+    """The file's content as this model. Raises ConfigurationError with every problem of the file."""
     document = parse(content, where)
     problems: list[Problem] = list(document.problems)
     loaded: _Model | None = None

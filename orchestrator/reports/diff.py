@@ -10,6 +10,7 @@ from orchestrator.core.change import FileEdit
 from orchestrator.core.text import printable
 
 _NEEDS_QUOTES = re.compile(r'[\x00-\x1f\x7f"\\\ud800-\udfff]')
+_NOTHING = "/dev/null"  # a file that is not there, as git has it
 _ESCAPES = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
 
 
@@ -29,7 +30,9 @@ def readable(diff: str, *, terminal: bool) -> str:
 def _one(edit: FileEdit) -> str:
     before = _lines(edit.before)
     after = _lines(edit.after)
-    lines = difflib.unified_diff(before, after, _side("a", str(edit.path)), _side("b", str(edit.path)))
+    old = _NOTHING if edit.new else _side("a", str(edit.path))
+    new = _NOTHING if edit.removed else _side("b", str(edit.path))
+    lines = difflib.unified_diff(before, after, old, new)
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
