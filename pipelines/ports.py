@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from orchestrator.ci.environment import CIEnvironment
 from orchestrator.ci.guard import Signal
@@ -40,6 +42,12 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Job(Surroundings):
-    """A release: the surroundings, and the commit that is built."""
+    """A release: the surroundings, and the commit that is built.
+
+    ``changed`` tells which paths that commit changes (None: nobody can tell); it is asked only where a stage wants to
+    know. ``environment`` is where stages get their secrets from, and what their conditions may look at.
+    """
 
     source: SourceCommit
+    changed: Callable[[], frozenset[str] | None] = field(default=lambda: None, repr=False)
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)

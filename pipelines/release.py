@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
-from orchestrator.config.checks import dockerfile_of
-from orchestrator.config.application import TestConfig
 from orchestrator.core.change import Action, Change, ChangePlan
-from orchestrator.core.errors import WorkFailed
-from orchestrator.core.image import Platform, Repository
-from orchestrator.core.release import CaseCounts, Release, ReleasedImage, SourceCommit, TestResult
+from orchestrator.core.image import Repository
+from orchestrator.core.release import Release
+from orchestrator.core.stages import Graph, Kind, Node
 from orchestrator.engine.events import stage
+from orchestrator.engine.runner import Ran, run_stages
+from orchestrator.engine.stage import Ended, Stage, State
 from orchestrator.gitops.outcome import Outcome
-from orchestrator.images.base import BuildSpec, BuiltImage
-from orchestrator.images.publish import publish
-from orchestrator.images.testing import CommandTest, HttpTest, ImageTest, run_test
+from pipelines.custom import custom_stage
 from pipelines.finished import built_from, released_before
-from pipelines.handing_off import desk_for, hand_off_stage, plan_now
+from pipelines.from_stage import starting_at
+from pipelines.handing_off import desk_for, plan_now
+from pipelines.making import Run, all_tested, build_image, check_image, hand_off, push_image
 from pipelines.ports import Job, Ports
 from pipelines.preflight import Cleared, clear, refuse_dirty, tell_unknown_order
-from pipelines.targets import Target, check_files, targets_of, unbuilt
+from pipelines.stages import Pipeline, check_stages, pipeline_of
+from pipelines.targets import Target, check_files, unbuilt
+
+# What each kind of stage does. Which stages there are, and what each needs, is the graph (config/graph.py).
+WORK: Mapping[Kind, Callable[[Run, Node], None]] = {
+    Kind.BUILD: build_image,  # upon the images of the project that it names
+    Kind.TEST: check_image,  # in containers of the image that was just built
+    Kind.CUSTOM: custom_stage,  # on this machine or in a built image
+    Kind.TESTED: all_tested,  # nothing is pushed before all tests passed
+    Kind.PUSH: push_image,  # and read back, and proven
+    Kind.HANDOFF: hand_off,  # the pull request
+}
+_MADE = (Kind.BUILD, Kind.TEST, Kind.TESTED, Kind.PUSH)
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseOptions:
-    """What the caller asks for beyond the configuration."""
+    """What the caller asks for beyond the configuration. ``approved`` names stages whose approval was given."""
 
     environment: str | None = None
     only: tuple[str, ...] = ()
@@ -34,6 +46,9 @@ class ReleaseOptions:
     allow_dirty: bool = False
     reopen: bool = False
     no_skip: bool = False
+    jobs: int = 1
+    approved: tuple[str, ...] = ()
+    from_stage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,154 +60,106 @@ class ReleaseResult:
     outcome: Outcome | None
     plan: ChangePlan | None = None
     unknown_digests: tuple[Repository, ...] = field(default=())
+    stages: tuple[Ended, ...] = field(default=())
 
 
 def release(ports: Ports, job: Job, options: ReleaseOptions) -> ReleaseResult:
     """Release the application's images to its environment.
 
-    Raises the error of the stage that failed; nothing is pushed unless every test passed, and nothing is handed
-    off unless the registry's bytes were proven to be the tested ones.
+    Raises the error of the stage that failed (of several, one that tells them all); nothing is pushed unless every
+    test passed, and nothing is handed off unless the registry's bytes were proven to be the tested ones.
     """
-    targets = targets_of(job, options.only)
+    began = ports.clock.monotonic()
+    pipeline = pipeline_of(job, options.only)
     environment = options.environment or job.application.config.gitops.environment
     with stage(ports.reporter, "preflight", ports.clock.monotonic):
-        cleared = _preflight(ports, job, targets, environment, options)
+        cleared = preflight(ports, pipeline, environment, options)
     if options.dry_run:
-        return _dry_run(ports, job, targets, cleared)
+        return _dry_run(ports, pipeline, cleared)
 
-    made = None if options.no_skip else released_before(ports, job, targets, cleared)
-    if made is None:
-        made = _make(ports, job, targets)
-    desk = desk_for(ports, cleared, made, job.identity, reopen=options.reopen)
-    outcome = hand_off_stage(ports, desk, cleared, Change.of(Action.RELEASE, environment, made))
-    return ReleaseResult(made, environment, outcome)
+    finished = None if options.no_skip else released_before(ports, job, pipeline.released, cleared)
+    run = Run(ports, pipeline, cleared, options.reopen, finished)
+    graph = graph_to_run(run, options)
+    ran = run_stages(
+        [_stage(run, node) for node in graph.nodes if node.kind is not Kind.PREFLIGHT],
+        jobs=options.jobs,
+        clock=ports.clock,
+        reporter=ports.reporter,
+        on_interrupt=ports.engine.abort,
+    )
+    tell(ports, ran)
+    ran.raise_failure()
+    done = Ended("preflight", State.DONE, ports.clock.monotonic() - began)
+    return ReleaseResult(run.release, environment, run.outcome, stages=(done, *ran.ended.values()))
 
 
-def _make(ports: Ports, job: Job, targets: Sequence[Target]) -> Release:
-    """Build every image, test every image, then push and prove each: nothing is pushed before all tests passed."""
-    built = [_build(ports, job, target) for target in targets]
-    tests = [result for target, image in zip(targets, built, strict=True) for result in _test(ports, target, image)]
-    pushed = [_push(ports, job, target, image) for target, image in zip(targets, built, strict=True)]
-    return Release(job.application.config.application, tuple(pushed), job.source, tuple(tests))
+def graph_to_run(run: Run, options: ReleaseOptions) -> Graph:
+    """The graph, without what is done already. Raises Refused where ``--from-stage`` skips what nobody can prove."""
+    graph = run.pipeline.graph
+    if run.finished is not None:
+        graph = graph.skipping(_made_already(graph))
+    if options.from_stage is not None:
+        graph = starting_at(graph, options.from_stage, run)
+    return graph
 
 
-def _preflight(ports: Ports, job: Job, targets: Sequence[Target], environment: str, options: ReleaseOptions) -> Cleared:
+def _made_already(graph: Graph) -> Mapping[str, str]:
+    """A release that is pinned needs nothing that comes before the handoff."""
+    handoff = next(node.name for node in graph.nodes if node.kind is Kind.HANDOFF)
+    before = graph.ancestors(handoff)
+    return {node.name: "released already" for node in graph.nodes if node.name in before or node.kind in _MADE}
+
+
+def _stage(run: Run, node: Node) -> Stage:
+    variant = run.pipeline.variants.get(node.name)
+    needs = tuple(
+        need
+        for need in node.needs
+        if need in run.pipeline.graph and run.pipeline.graph[need].kind is not Kind.PREFLIGHT
+    )
+    allowed = variant is not None and variant.config.allow_failure
+    return Stage(node.name, partial(WORK[node.kind], run, node), needs, node.skip, allowed)
+
+
+def tell(ports: Ports, ran: Ran) -> None:
+    """What did not run, and why."""
+    for one in ran.ended.values():
+        if one.state is State.STOPPED or (one.state is State.SKIPPED and one.reason != "released already"):
+            ports.reporter.note(f"{one.name}: {one.state} ({one.reason})")
+
+
+def preflight(ports: Ports, pipeline: Pipeline, environment: str, options: ReleaseOptions) -> Cleared:
+    """All that can be known to fail before the slow work begins."""
+    job, released = pipeline.job, pipeline.released
     refuse_dirty(job.source, allowed=options.allow_dirty or options.dry_run, reporter=ports.reporter)
     tell_unknown_order(job.source, ports.reporter)
-    check_files(job.application, targets)
-    repositories = [target.image.repository for target in targets]
+    check_files(job.application, pipeline.targets.values())
+    if not options.dry_run:
+        check_stages(pipeline, options.approved)
+    repositories = [target.image.repository for target in released]
     cleared = clear(ports, job, environment, repositories, builds=True, writes=not options.dry_run)
     # Planning with unknown digests finds an image that no manifest holds before an hour of building does.
-    _plan(ports, job, cleared, unbuilt(job, targets, {}))
+    plan_release(ports, job, cleared, unbuilt(job, released, {}))
     return cleared
 
 
-def _dry_run(ports: Ports, job: Job, targets: Sequence[Target], cleared: Cleared) -> ReleaseResult:
-    """The plan. A digest is known when the registry holds this very tag, built from this very commit."""
-    known = built_from(ports.registry, job.source, [target.image for target in targets])
-    planned = unbuilt(job, targets, known)
-    unknown = tuple(target.image.repository for target in targets if target.image.repository not in known)
-    plan = _plan(ports, job, cleared, planned)
+def _dry_run(ports: Ports, pipeline: Pipeline, cleared: Cleared) -> ReleaseResult:
+    planned, unknown = as_planned(ports, pipeline.job, pipeline.released)
+    plan = plan_release(ports, pipeline.job, cleared, planned)
     return ReleaseResult(planned, cleared.environment.name, None, plan, unknown)
 
 
-def _plan(ports: Ports, job: Job, cleared: Cleared, planned: Release) -> ChangePlan:
+def as_planned(ports: Ports, job: Job, targets: Sequence[Target]) -> tuple[Release, tuple[Repository, ...]]:
+    """The release as far as it is known, and the repositories whose digest only a push can give.
+
+    A digest is known when the registry holds this very tag, built from this very commit.
+    """
+    known = built_from(ports.registry, job.source, [target.image for target in targets])
+    unknown = tuple(target.image.repository for target in targets if target.image.repository not in known)
+    return unbuilt(job, targets, known), unknown
+
+
+def plan_release(ports: Ports, job: Job, cleared: Cleared, planned: Release) -> ChangePlan:
+    """What the handoff of this release would write where the environment is now."""
     desk = desk_for(ports, cleared, planned, job.identity)
     return plan_now(ports, desk, cleared, Change.of(Action.RELEASE, cleared.environment.name, planned))
-
-
-# --- build, test, push -------------------------------------------------------------------------------------------
-
-
-def _build(ports: Ports, job: Job, target: Target) -> BuiltImage:
-    config, directory = target.config, job.application.directory
-    spec = BuildSpec(
-        name=target.name,
-        context=(directory / config.context).resolve(),
-        dockerfile=Path(dockerfile_of(config, directory)).resolve(),
-        arguments=config.args,
-        target=config.target,
-        labels=config.labels | _labels(job.source, target),
-        platform=Platform.parse(config.platform) if config.platform else None,
-    )
-    with stage(ports.reporter, f"build {target.name}", ports.clock.monotonic) as ending:
-        image = ports.builder.build(spec, ports.reporter)
-        ending.text = f"done, {image.engine_id.short}"
-    return image
-
-
-def _labels(source: SourceCommit, target: Target) -> dict[str, str]:
-    """The annotations that the OCI image specification names (annotations.md). ``created`` is the commit's date,
-
-    so that the same commit builds the same configuration again.
-    """
-    labels = {
-        "org.opencontainers.image.revision": str(source.id),
-        "org.opencontainers.image.created": source.authored.isoformat(),
-        "org.opencontainers.image.version": target.image.tag,
-        "org.opencontainers.image.title": target.name,
-    }
-    return labels | ({"org.opencontainers.image.source": source.remote} if source.remote else {})
-
-
-def _test(ports: Ports, target: Target, image: BuiltImage) -> list[TestResult]:
-    """Run the image's tests. Raises WorkFailed when one fails; the rest still run, so that one look tells all."""
-    if not target.config.tests:
-        ports.reporter.warn(f"the image {target.name} has no tests")
-    reports = []
-    for config in target.config.tests:
-        name = f"test {target.name}/{config.name}"
-        with stage(ports.reporter, name, ports.clock.monotonic) as ending:
-            report = run_test(ports.engine, image, _test_spec(config), ports.reporter, ports.clock)
-            reports.append(report)
-            ending.text = report.summary if report.passed else f"failed: {report.summary}"
-    failed = [report for report in reports if not report.passed]
-    if failed:
-        raise WorkFailed(
-            f"{len(failed)} of {len(reports)} tests of the image {target.name} failed; nothing was pushed",
-            where=f"image {target.name}: {', '.join(report.name for report in failed)}",
-            details=[line for report in failed for line in (f"{report.name}: {report.summary}", *report.log_tail)],
-            hint="fix the code or the test; the lines above are the end of its log",
-        )
-    return [_result(target.name, report.name, report.seconds, report.cases) for report in reports]
-
-
-def _result(image: str, name: str, seconds: float, cases: CaseCounts | None) -> TestResult:
-    return TestResult(image, name, True, seconds, cases)
-
-
-def _test_spec(config: TestConfig) -> ImageTest:
-    if config.http is not None:
-        return HttpTest(
-            name=config.name,
-            port=config.http.port,
-            path=config.http.path,
-            status=config.http.status,
-            contains=config.http.contains,
-            environment=config.environment,
-            user=config.user,
-            seconds=config.timeout,
-            memory=config.memory,
-        )
-    return CommandTest(
-        name=config.name,
-        command=config.run or (),
-        junit=config.junit,
-        environment=config.environment,
-        network=config.network,
-        user=config.user,
-        seconds=config.timeout,
-        memory=config.memory,
-    )
-
-
-def _push(ports: Ports, job: Job, target: Target, image: BuiltImage) -> ReleasedImage:
-    """Push, read back from the registry, prove. Raises when a link of the chain breaks."""
-    revision = {"org.opencontainers.image.revision": str(job.source.id)}
-    with stage(ports.reporter, f"push {target.name}", ports.clock.monotonic) as ending:
-        published = publish(
-            ports.engine, ports.registry, image, target.image, ports.reporter, ports.clock, labels=revision
-        )
-        ending.text = f"done, {published.pinned.digest.short} proven"
-    proof = published.proof
-    return ReleasedImage(target.name, published.pinned, proof.kind, proof.config, (proof.platform,))

@@ -15,13 +15,16 @@ class CIEnvironment:
     """What the surroundings say. ``name`` is None on a person's machine.
 
     ``branch`` is what a detached checkout can't tell; ``pull_request`` is set when the job runs for one, where
-    the code comes from somebody who may not release.
+    the code comes from somebody who may not release. ``event`` is the CI's own word for what started the job;
+    ``before`` the commit that the branch pointed to before this push, as far as the CI tells.
     """
 
     name: str | None
     branch: str | None = None
     pull_request: str | None = None
     run_url: str | None = None
+    event: str | None = None
+    before: str | None = None
 
     @property
     def is_ci(self) -> bool:
@@ -56,6 +59,7 @@ def _github(environment: Mapping[str, str]) -> CIEnvironment:
         environment.get("GITHUB_REF_NAME") if on_branch and not event.startswith("pull_request") else None,
         environment.get("GITHUB_REF_NAME") or event if event.startswith("pull_request") else None,
         f"{server}/{repository}/actions/runs/{run}" if server and repository and run else None,
+        event or None,
     )
 
 
@@ -66,7 +70,14 @@ def _gitlab(environment: Mapping[str, str]) -> CIEnvironment:
     if not pull_request and source in ("merge_request_event", "external_pull_request_event"):
         pull_request = source
     branch = None if pull_request else environment.get("CI_COMMIT_BRANCH")
-    return CIEnvironment("gitlab", branch, pull_request, environment.get("CI_JOB_URL"))
+    return CIEnvironment(
+        "gitlab",
+        branch,
+        pull_request,
+        environment.get("CI_JOB_URL"),
+        source or None,
+        environment.get("CI_COMMIT_BEFORE_SHA"),
+    )
 
 
 def _jenkins(environment: Mapping[str, str]) -> CIEnvironment:

@@ -21,6 +21,7 @@ from orchestrator.config.fields import (
     TagTemplate,
     gitops_url,
 )
+from orchestrator.config.stages import StageConfig, StageName
 
 
 class HttpCheck(Model):
@@ -60,6 +61,15 @@ class TestConfig(Model):
         return self
 
 
+class ImageNeed(Model):
+    """An image of this application that another one is built upon, handed to its Dockerfile by a build argument."""
+
+    image: Name = Field(description="The image, by its name here.")
+    argument: str = Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Build argument that gets its reference: `FROM ${BASE}`."
+    )
+
+
 class ImageConfig(Model):
     """One image of the application: where it goes, how it is built, what it must pass."""
 
@@ -71,10 +81,21 @@ class ImageConfig(Model):
     args: dict[str, str] = Field(
         default_factory=dict, description="Build arguments. No secrets: they stay in the image's history."
     )
+    needs: list[Name | ImageNeed] = Field(
+        default_factory=list,
+        description="Images of this application that are built first. A FROM that names one's repository is seen "
+        "without this.",
+    )
     target: str | None = Field(default=None, description="Build stage to stop at.")
     labels: dict[str, str] = Field(default_factory=dict, description="Further labels for the image.")
     platform: PlatformName | None = Field(default=None, description="Platform to build for, such as linux/amd64.")
     tag: TagTemplate | None = Field(default=None, description="Tag template for this image alone.")
+    reuse: Literal["tagged", "proven", "never"] = Field(
+        default="tagged",
+        description="When an unchanged image is not built again: when the registry holds it under its content key "
+        "('tagged': it is tested again unless the GitOps base branch says that it was), only when the base branch "
+        "says that it was tested ('proven'), or 'never'.",
+    )
     tests: list[TestConfig] = Field(
         default_factory=list, description="What the built image must pass before it is pushed."
     )
@@ -104,4 +125,14 @@ class ApplicationConfig(Model):
     application: Name = Field(description="The application's name, as the GitOps policy knows it.")
     gitops: GitOpsConfig = Field(description="Where to hand off.")
     images: dict[Name, ImageConfig] = Field(min_length=1, description="The images of this application, by name.")
+    stages: dict[StageName, StageConfig] = Field(
+        default_factory=dict, description="Further stages: lint, migration checks, integration tests."
+    )
+    jobs: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        strict=True,
+        description="Stages that may run at once; default: one a processor, at most 4.",
+    )
     tag: TagTemplate = Field(default="{sha}", description="Tag template: {version}, {sha}, {commit}, {branch}, {date}.")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.config.application import ApplicationConfig
 from orchestrator.config.document import SIZE_LIMIT, Document, Location, Problem, parse, problems_error
 from orchestrator.config.explain import did_you_mean, explain
+from orchestrator.config.graph import broken_references
 from orchestrator.config.policy import PolicyConfig
 from orchestrator.core.environment import (
     POLICY_PATH,
@@ -74,6 +75,8 @@ def load_application(file: Path) -> LoadedApplication:
 def parse_application(content: bytes, file: Path) -> LoadedApplication:
     """The same from the content that the file has, or shall have."""
     config, document = validated(ApplicationConfig, content, str(file))
+    if problems := [(document.line(location), text) for location, text in broken_references(config)]:
+        raise problems_error(problems, str(file))
     return LoadedApplication(config, file.resolve(), document.lines)
 
 

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -89,11 +90,13 @@ def run(
     limits: Limits = DEFAULT_LIMITS,
     on_line: Callable[[str], None] | None = None,
     pass_fds: Sequence[int] = (),
+    beside: Callable[[int], AbstractContextManager[None]] = lambda group: contextlib.nullcontext(),
 ) -> Completed:
     """Run a program to its end.
 
     ``environment`` adds variables, ``inherit`` names further ones to take from ours; ``on_line`` sees each
-    line of stdout and stderr as it comes (from reader threads). A program that fails is a ``Completed`` with
+    line of stdout and stderr as it comes (from reader threads); ``beside`` is entered with the child's process group
+    while it runs (leash.py). A program that fails is a ``Completed`` with
     its return code, not an exception; what ``on_line`` raises comes out here once the child has ended. Raises
     ProgramMissing, ProgramBroken.
     """
@@ -106,7 +109,7 @@ def run(
             stderr=subprocess.PIPE,
             pass_fds=pass_fds,
         )
-        with _registered(child):
+        with _registered(child), beside(child.pid):
             return _supervise(child, stdin, limits, on_line)
 
 

@@ -29,9 +29,7 @@ def read_source(path: Path) -> SourceCommit:
     ``dirty`` is a change to a tracked file, as ``git describe --dirty`` has it; the content of submodules does not
     count. Raises ConfigurationError when there is no repository, no commit, or one we can't read.
     """
-    require_version()  # GitPython looks for git while it is imported, and fails in its own words
-    work_tree = _find_work_tree(path)
-    git = Git(_git_dir(work_tree), work_tree=work_tree, where=str(work_tree))
+    _, git = open_checkout(path)
     commit, branch, shallow = _head(git)
     authored, subject = _author_date_and_subject(git, commit)
     return SourceCommit(
@@ -44,6 +42,13 @@ def read_source(path: Path) -> SourceCommit:
         dirty=_is_dirty(git),
         first_parent_count=None if shallow else _first_parent_count(git, commit),
     )
+
+
+def open_checkout(path: Path) -> tuple[Path, Git]:
+    """The work tree at ``path`` or above it, and git on it. Raises ConfigurationError."""
+    require_version()  # GitPython looks for git while it is imported, and fails in its own words
+    work_tree = _find_work_tree(path)
+    return work_tree, Git(_git_dir(work_tree), work_tree=work_tree, where=str(work_tree))
 
 
 def without_credentials(url: str) -> str | None:

@@ -145,6 +145,9 @@ class ContainerEngine(Protocol):
     def obtain(self, name: str, reference: ImageReference, reporter: Reporter, stage: str) -> BuiltImage:
         """An image that the engine has, or pulls. Raises RemoteError."""
 
+    def made_before(self, name: str, labels: Mapping[str, str]) -> BuiltImage | None:
+        """The newest image in the engine that bears all these labels."""
+
     def private_network(self, seconds: float, *, outside: bool = False) -> AbstractContextManager[str]:
         """A network for the containers that ``join`` it; removed at the end. ``outside`` lets them reach the rest."""
 

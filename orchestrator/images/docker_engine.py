@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, cast
@@ -10,7 +11,7 @@ from typing import Any, Self, cast
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from orchestrator.core.errors import ConfigurationError, HybridCIError, RemoteError, TimedOut
-from orchestrator.core.image import Digest, InvalidReference, Platform, TaggedImage
+from orchestrator.core.image import Digest, ImageReference, InvalidReference, PinnedImage, Platform, TaggedImage
 from orchestrator.core.secret import Redactor
 from orchestrator.engine.clock import Clock, Deadline, SystemClock
 from orchestrator.engine.events import Reporter
@@ -24,10 +25,11 @@ from orchestrator.images.context import Context, plan_context
 from orchestrator.images.credentials import Anonymous, Credentials
 from orchestrator.images.dockerfile import base_images
 from orchestrator.images.engine_client import EngineClient, engine_errors, from_environment
-from orchestrator.images.push_stream import PushStream
+from orchestrator.images.push_stream import PushStream, error_of, pull_error
 
 BUILD_SECONDS = 3600.0
 PUSH_SECONDS = 1800.0
+PULL_SECONDS = 1800.0
 
 
 class DockerEngine:
@@ -162,6 +164,42 @@ class DockerEngine:
             )
         return built
 
+    # --- ContainerEngine: fetch -----------------------------------------------------------------------------------
+
+    def platform(self) -> Platform:
+        """What the engine's machine is. Raises RemoteError or ConfigurationError."""
+        with engine_errors(self._host):
+            version = self._client.version()
+        return Platform(str(version.get("Os")), str(version.get("Arch")))
+
+    def fetch(
+        self, name: str, image: PinnedImage, platform: Platform | None, reporter: Reporter, stage: str
+    ) -> BuiltImage:
+        """Pull by digest. What the engine then calls it is left to the proof. Raises LoginRefused, PullFailed."""
+        repository, digest = str(image.repository), image.digest.value
+        login = self._credentials.login(image.repository.registry)
+        authentication = login.for_engine(image.repository.registry) if login else {"username": "", "password": ""}
+        deadline = Deadline(self._clock, PULL_SECONDS)
+        with engine_errors(self._host), self._client.streams():
+            try:
+                events = self._client.pull(
+                    repository,
+                    digest,
+                    stream=True,
+                    decode=True,
+                    auth_config=authentication,
+                    platform=str(platform) if platform else None,
+                )
+                for event in _events(events, stream_ended=f"the pull of {image}"):
+                    if (message := error_of(event)) is not None:
+                        raise pull_error(message, image, logged_in=login is not None)
+                    reporter.progress(stage, str(event.get("status") or ""))
+                    if deadline.expired:
+                        raise TimedOut(f"the pull of {image} took too long", where=repository)
+            except APIError as error:  # before any stream: no such image, or no login
+                raise pull_error(str(error.explanation or error), image, logged_in=login is not None) from None
+            return describe(name, self._client.inspect_image(f"{repository}@{digest}"))  # type: ignore[no-untyped-call]
+
     # --- ContainerEngine: run and push ----------------------------------------------------------------------------
 
     def run(self, image: BuiltImage, spec: RunSpec, reporter: Reporter, stage: str) -> RunResult:
@@ -174,6 +212,57 @@ class DockerEngine:
         with engine_errors(self._host), _missing_image(image):
             container = self._containers.start(image, spec)
             return Running(self._client, self._containers, container, spec, self._clock, self._host)
+
+    def obtain(self, name: str, reference: ImageReference, reporter: Reporter, stage: str) -> BuiltImage:
+        """An image that the engine has, or pulls with the login of its registry."""
+        with engine_errors(self._host), self._client.streams():
+            try:
+                return describe(name, self._client.inspect_image(str(reference)))  # type: ignore[no-untyped-call]
+            except ImageNotFound:
+                reporter.log(stage, f"pulling {reference}")
+            login = self._credentials.login(reference.repository.registry)
+            authentication = (
+                login.for_engine(reference.repository.registry) if login else {"username": "", "password": ""}
+            )
+            wanted = str(reference.digest) if reference.digest else reference.tag or "latest"
+            events = self._client.pull(
+                str(reference.repository), wanted, stream=True, decode=True, auth_config=authentication
+            )
+            for event in _events(events, stream_ended=f"the pull of {reference}"):
+                if error := event.get("error"):
+                    raise RemoteError(
+                        f"{reference} can't be pulled: {error}",
+                        where=str(reference.repository),
+                        hint="correct the reference, or give this job a login for that registry",
+                    )
+            return describe(name, self._client.inspect_image(str(reference)))  # type: ignore[no-untyped-call]
+
+    def made_before(self, name: str, labels: Mapping[str, str]) -> BuiltImage | None:
+        """The newest image in the engine that bears all these labels."""
+        wanted = {"label": [f"{key}={value}" for key, value in labels.items()]}
+        with engine_errors(self._host):
+            found = self._client.images(filters=wanted)
+            newest = max(found, key=lambda one: int(one.get("Created") or 0), default=None)
+            if newest is None:
+                return None
+            return describe(name, self._client.inspect_image(newest["Id"]))  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def private_network(self, seconds: float, *, outside: bool = False) -> Iterator[str]:
+        """A network for the containers that ``join`` it; removed at the end."""
+        with engine_errors(self._host):
+            name = self._containers.make_network(seconds, outside=outside, shared=True)
+        try:
+            yield name
+        finally:
+            with engine_errors(self._host):
+                self._containers.remove_network(name)
+
+    def abort(self) -> None:
+        """End and remove all that this process has running there; nothing can be started afterwards."""
+        if "_containers" in self.__dict__:
+            with engine_errors(self._host):
+                self._containers.abort()
 
     def push(self, image: BuiltImage, target: TaggedImage, reporter: Reporter, stage: str) -> Digest | None:
         """Tag and push. Gives the digest that the engine claims, if it does.

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import itertools
 import json
 import shlex
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from http import HTTPStatus
 
 from orchestrator.core.errors import RemoteError
-from orchestrator.core.image import Digest, Platform, TaggedImage
+from orchestrator.core.image import Digest, ImageReference, PinnedImage, Platform, TaggedImage
 from orchestrator.core.secret import Redactor
 from orchestrator.engine.clock import Clock, SystemClock
 from orchestrator.engine.events import Reporter
@@ -26,8 +28,8 @@ from orchestrator.images.context import plan_context
 from orchestrator.images.dockerfile import Instruction, instructions
 from orchestrator.images.errors import EngineUnreachable
 from orchestrator.images.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
-from orchestrator.images.push_stream import push_error
-from tests.simulators.registry import Faults, SimulatedRegistry
+from orchestrator.images.push_stream import pull_error, push_error
+from tests.simulators.registry import Faults, SimulatedRegistry, StoredRepository
 
 AMD64 = Platform("linux", "amd64")
 
@@ -73,6 +75,9 @@ class SimulatedEngine:
         self.swapped_in: BuiltImage | None = None
         self.results: dict[str, RunResult] = {}
         self.running: set[int] = set()
+        self.ready: dict[str, BuiltImage] = {}
+        self.networks: set[str] = set()
+        self._numbers = itertools.count(1)
 
     # --- ImageBuilder ---------------------------------------------------------------------------------------------
 
@@ -102,6 +107,29 @@ class SimulatedEngine:
             self._check_running()
             return "Simulated engine"
 
+    def platform(self) -> Platform:
+        """Of the machine that it pretends to be."""
+        with self.faults.around("platform"):
+            self._check_running()
+            return AMD64
+
+    def fetch(
+        self, name: str, image: PinnedImage, platform: Platform | None, reporter: Reporter, stage: str
+    ) -> BuiltImage:
+        """Take the image's bytes out of the simulated registry; named as this store names images."""
+        with self.faults.around("fetch"):
+            self._check_running()
+            if image.repository in self.registry.refused:
+                raise pull_error("unauthorized: authentication required", image, logged_in=False)
+            stored = self.registry.stored(image.repository)
+            if image.digest not in stored.manifests:
+                raise pull_error(f"manifest for {image} not found: manifest unknown", image, logged_in=False)
+            reporter.progress(stage, "Pull complete")
+            fetched = _fetched(name, image.digest, stored, self.store)
+            known = self.images.get(fetched.image.engine_id)
+            self.images[fetched.image.engine_id] = known or fetched
+            return fetched.image
+
     def run(self, image: BuiltImage, spec: RunSpec, reporter: Reporter, stage: str) -> RunResult:
         """Run the command in the little shell."""
         with self.faults.around("run"):
@@ -116,9 +144,40 @@ class SimulatedEngine:
         """Serve the image's page on loopback; an image without one ends at once."""
         with self.faults.around("start"):
             found = self._find(image)
-            container = _Serving(found.page, self.clock, self.running.discard)
+            container = _Serving(found.page, self.clock, self.running.discard, self.results)
             self.running.add(id(container))
             return container
+
+    def obtain(self, name: str, reference: ImageReference, reporter: Reporter, stage: str) -> BuiltImage:
+        """An image that stands in ``ready``; nothing is pulled here."""
+        with self.faults.around("obtain"):
+            self._check_running()
+            if str(reference) not in self.ready:
+                raise RemoteError(f"{reference} can't be pulled", where=str(reference.repository))
+            return replace(self.ready[str(reference)], name=name)
+
+    def made_before(self, name: str, labels: Mapping[str, str]) -> BuiltImage | None:
+        """The last one that was built with these labels."""
+        with self.faults.around("made_before"):
+            self._check_running()
+            found = [one.image for one in self.images.values() if _bears(one.config, labels)]
+            return replace(found[-1], name=name) if found else None
+
+    @contextmanager
+    def private_network(self, seconds: float, *, outside: bool = False) -> Iterator[str]:
+        """A name; ``networks`` holds those that live."""
+        with self.faults.around("private_network"):
+            self._check_running()
+        name = f"network-{next(self._numbers)}"
+        self.networks.add(name)
+        try:
+            yield name
+        finally:
+            self.networks.discard(name)
+
+    def abort(self) -> None:
+        """Nothing starts from now on."""
+        self.stopped = True
 
     def push(self, image: BuiltImage, target: TaggedImage, reporter: Reporter, stage: str) -> Digest | None:
         """Put the image's bytes into the simulated registry."""
@@ -213,6 +272,26 @@ def _make(spec: BuildSpec, content: str, store: Store) -> tuple[BuiltImage, byte
     return BuiltImage(spec.name, Digest.of(names[store]), platform), config, layer, manifest, index
 
 
+def _fetched(name: str, digest: Digest, stored: StoredRepository, store: Store) -> SimulatedImage:
+    """The image of this digest (an index's first manifest) out of a registry's shelf."""
+    kind, content = stored.manifests[digest]
+    index = content if kind == OCI_INDEX else None
+    manifest = stored.manifests[Digest(json.loads(content)["manifests"][0]["digest"])][1] if index else content
+    config = stored.blobs[Digest(json.loads(manifest)["config"]["digest"])]
+    layers = [stored.blobs[Digest(layer["digest"])] for layer in json.loads(manifest)["layers"]]
+    told = json.loads(config)
+    platform = Platform(told["os"], told["architecture"])
+    names = {Store.CLASSIC: config, Store.PODMAN: config, Store.CONTAINERD: manifest, Store.CONTAINERD_INDEX: content}
+    return SimulatedImage(
+        BuiltImage(name, Digest.of(names[store]), platform), config, b"".join(layers), manifest, index, page=None
+    )
+
+
+def _bears(config: bytes, labels: Mapping[str, str]) -> bool:
+    has = json.loads(config)["config"]["Labels"]
+    return all(has.get(key) == value for key, value in labels.items())
+
+
 def _json(document: object) -> bytes:
     return json.dumps(document, sort_keys=True).encode()
 
@@ -278,8 +357,10 @@ class _Shell:
 class _Serving:
     """A container that serves one page on loopback, really."""
 
-    def __init__(self, page: bytes | None, clock: Clock, forget: Callable[[int], None]) -> None:
-        self._clock, self._began = clock, clock.monotonic()
+    def __init__(
+        self, page: bytes | None, clock: Clock, forget: Callable[[int], None], results: Mapping[str, RunResult]
+    ) -> None:
+        self._clock, self._began, self._results = clock, clock.monotonic(), results
         self._forget = forget
         self._result: RunResult | None = None
         self._server = None if page is None else _server(page)
@@ -290,6 +371,16 @@ class _Serving:
         if self._server is None:
             raise RemoteError("the engine did not publish the port on loopback")
         return "127.0.0.1", self._server.server_address[1]
+
+    @property
+    def inside(self) -> str:
+        """Its address in a network that is not there."""
+        return "10.0.0.2"
+
+    def execute(self, command: Sequence[str], seconds: float) -> int | None:
+        """What ``results`` say of the command; 0 for what they do not know."""
+        result = self._results.get(" ".join(command))
+        return 0 if result is None else result.exit_code
 
     def running(self) -> bool:
         """It serves."""

@@ -51,29 +51,33 @@ TABLE = {
     "some CI without a CI variable": ({"TF_BUILD": "True"}, CIEnvironment("ci")),
     "a CI that names only its build": ({"CODEBUILD_BUILD_ID": "shop:1"}, CIEnvironment("ci")),
     "a CI that names only its version": ({"TEAMCITY_VERSION": "2026.1"}, CIEnvironment("ci")),
-    "GitHub, push to a branch": (GITHUB, CIEnvironment("github", "main", None, GITHUB_URL)),
+    "GitHub, push to a branch": (GITHUB, CIEnvironment("github", "main", None, GITHUB_URL, "push")),
     "GitHub, a branch with a slash": (
         GITHUB | {"GITHUB_REF_NAME": "release/1.x"},
-        CIEnvironment("github", "release/1.x", None, GITHUB_URL),
+        CIEnvironment("github", "release/1.x", None, GITHUB_URL, "push"),
     ),
     "GitHub, tag": (
         GITHUB | {"GITHUB_REF_TYPE": "tag", "GITHUB_REF_NAME": "v1.2.3"},
-        CIEnvironment("github", None, None, GITHUB_URL),
+        CIEnvironment("github", None, None, GITHUB_URL, "push"),
     ),
     "GitHub, by hand": (
         GITHUB | {"GITHUB_EVENT_NAME": "workflow_dispatch"},
-        CIEnvironment("github", "main", None, GITHUB_URL),
+        CIEnvironment("github", "main", None, GITHUB_URL, "workflow_dispatch"),
     ),
     "GitHub, on schedule": (
         GITHUB | {"GITHUB_EVENT_NAME": "schedule"},
-        CIEnvironment("github", "main", None, GITHUB_URL),
+        CIEnvironment("github", "main", None, GITHUB_URL, "schedule"),
     ),
-    "GitHub, no run": (without(GITHUB, "GITHUB_RUN_ID"), CIEnvironment("github", "main")),
+    "GitHub, no run": (without(GITHUB, "GITHUB_RUN_ID"), CIEnvironment("github", "main", event="push")),
     "GITHUB_ACTIONS not true": ({"GITHUB_ACTIONS": "false", "CI": "true"}, CIEnvironment("ci")),
-    "GitLab, push to a branch": (GITLAB, CIEnvironment("gitlab", "main", None, GITLAB_URL)),
+    "GitLab, push to a branch": (GITLAB, CIEnvironment("gitlab", "main", None, GITLAB_URL, "push")),
+    "GitLab, what was there before": (
+        GITLAB | {"CI_COMMIT_BEFORE_SHA": "b" * 40},
+        CIEnvironment("gitlab", "main", None, GITLAB_URL, "push", "b" * 40),
+    ),
     "GitLab, tag": (
         without(GITLAB, "CI_COMMIT_BRANCH") | {"CI_COMMIT_TAG": "v1.2.3"},
-        CIEnvironment("gitlab", None, None, GITLAB_URL),
+        CIEnvironment("gitlab", None, None, GITLAB_URL, "push"),
     ),
     "Jenkins, branch": (JENKINS, CIEnvironment("jenkins", "main", None, JENKINS_URL)),
     "Jenkins, tag": (
