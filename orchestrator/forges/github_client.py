@@ -17,9 +17,9 @@ from github.PullRequest import PullRequest as ApiPullRequest
 from github.Requester import Requester
 
 from orchestrator.core.errors import ConfigurationError, RemoteError
-from orchestrator.forges.calls import Calls
+from orchestrator.forges.calls import Calls, LoginRefused
 from orchestrator.forges.github_address import GitHubAddress
-from orchestrator.forges.github_errors import general
+from orchestrator.forges.github_errors import forbidden, general, reasons
 
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 Thing = TypeVar("Thing", bound=GithubObject)
@@ -151,17 +151,35 @@ class GitHubClient:
 
     def mutate(self, name: str, values: Mapping[str, Any], wanted: str) -> dict[str, Any]:
         """A GraphQL mutation's payload. Raises GithubException when GitHub refuses it, and as ``Calls.send``."""
-        payload = self.requester.graphql_named_mutation(name, dict(values), wanted)[1]
+        with self._graphql():
+            payload = self.requester.graphql_named_mutation(name, dict(values), wanted)[1]
         if not isinstance(payload, dict):
             raise _malformed(self.where, f"no payload of {name}")
         return payload
 
     def query(self, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The data of a GraphQL query. Raises GithubException and as ``Calls.send``."""
-        data = self.requester.graphql_query(document, dict(variables))[1].get("data")
+        with self._graphql():
+            data = self.requester.graphql_query(document, dict(variables))[1].get("data")
         if not isinstance(data, dict):
             raise _malformed(self.where, "no data")
         return data
+
+    @contextmanager
+    def _graphql(self) -> Iterator[None]:
+        """GraphQL refuses a login in an answer with status 200."""
+        try:
+            yield
+        except GithubException as error:
+            if not forbidden(error):
+                raise
+            raise LoginRefused(
+                "GitHub does not let this token do that",
+                status=403,
+                where=self.where,
+                details=tuple(reasons(error)),
+                hint="give the token (or the App's installation) that right on this repository, and nothing more",
+            ) from None
 
 
 def _malformed(where: str, what: str) -> RemoteError:

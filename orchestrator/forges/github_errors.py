@@ -101,6 +101,14 @@ def says(error: GithubException, *texts: str) -> bool:
     return any(text.lower() in told for text in texts)
 
 
+def forbidden(error: GithubException) -> bool:
+    """A GraphQL answer says that the token lacks a right."""
+    data: Any = error.data
+    listed = data.get("errors") if isinstance(data, dict) else None
+    kinds = {one.get("type") for one in (listed if isinstance(listed, list) else []) if isinstance(one, dict)}
+    return bool(kinds & {"FORBIDDEN", "INSUFFICIENT_SCOPES"})
+
+
 def general(error: GithubException, where: str) -> HybridCIError:
     """An error for an answer that nobody expected in that place."""
     details = reasons(error)

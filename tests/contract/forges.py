@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,8 @@ from orchestrator.forges.gitlab_api import TokenLogin
 from orchestrator.forges.local import LocalForge
 from tests.servers.forge_http import serving
 from tests.servers.git_repositories import Content, commit_files, git
+from tests.servers.github.clients import github_forge
+from tests.servers.github.server import GitHubServer
 from tests.servers.gitlab import FakeGitLab
 from tests.simulators.clock import FakeClock
 from tests.simulators.forge import SimulatedForge, SimulatedForgeServer
@@ -41,6 +43,7 @@ class World:
     message: Callable[[CommitId], str]
     parents: Callable[[CommitId], list[CommitId]]
     file: Callable[[CommitId, str], bytes]
+    closes_without_branch: bool = False  # the forge closes a pull request whose branch is deleted
 
     def start(self, head: BranchName, path: str = "a.yaml", content: bytes = b"new\n") -> CommitId:
         """A branch from main with one commit on it."""
@@ -111,6 +114,17 @@ def gitlab_world(folder: Path) -> Iterator[World]:
         forge.close_connections()
 
 
+@contextmanager
+def github_world(folder: Path) -> Iterator[World]:
+    """GitHub over HTTP, with a real repository behind; every exchange is held against GitHub's own description."""
+    clock = FakeClock()
+    with serving(GitHubServer(folder, clock=clock)) as server:
+        hosted, forge = server.host(), github_forge(server)
+        yield replace(_on_bare(forge, hosted.repo.path, clock), closes_without_branch=True)
+        forge.close_connections()
+    assert server.violations == [], server.violations
+
+
 def _on_bare(forge: FullForge, bare: Path, clock: FakeClock) -> World:
     def commit(files: Mapping[str, Content], name: BranchName) -> CommitId:
         by_path: dict[str | bytes, Content] = {}
@@ -136,4 +150,4 @@ def _on_bare(forge: FullForge, bare: Path, clock: FakeClock) -> World:
     )
 
 
-WORLDS = {"simulator": simulated_world, "local": local_world, "gitlab": gitlab_world}
+WORLDS = {"simulator": simulated_world, "local": local_world, "gitlab": gitlab_world, "github": github_world}
