@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     inherit: Sequence[str] = (),
     directory: Path | None = None,
-    stdin: bytes | None = None,
+    stdin: bytes | Iterable[bytes] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_line: Callable[[str], None] | None = None,
     pass_fds: Sequence[int] = (),
@@ -95,10 +95,10 @@ def run(
     """Run a program to its end.
 
     ``environment`` adds variables, ``inherit`` names further ones to take from ours; ``on_line`` sees each
-    line of stdout and stderr as it comes (from reader threads); ``beside`` is entered with the child's process group
-    while it runs (leash.py). A program that fails is a ``Completed`` with
-    its return code, not an exception; what ``on_line`` raises comes out here once the child has ended. Raises
-    ProgramMissing, ProgramBroken.
+    line of stdout and stderr as it comes (from reader threads); ``stdin`` may be made piece by piece while it is read;
+    ``beside`` is entered with the child's process group while it runs (leash.py). A program that fails is a ``Completed`` with
+    its return code, not an exception; what ``on_line`` raises, and what making ``stdin``
+    raises, comes out here once the child has ended. Raises ProgramMissing, ProgramBroken.
     """
     with tempfile.TemporaryDirectory(prefix="hybrid-ci-home-") as home:
         child = _spawn(
@@ -256,13 +256,16 @@ def _registered(child: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _supervise(
-    child: subprocess.Popen[bytes], stdin: bytes | None, limits: Limits, on_line: Callable[[str], None] | None
+    child: subprocess.Popen[bytes],
+    stdin: bytes | Iterable[bytes] | None,
+    limits: Limits,
+    on_line: Callable[[str], None] | None,
 ) -> Completed:
     _apply_limits(child.pid, limits)
     assert child.stdout is not None and child.stderr is not None  # noqa: S101  (Popen was given pipes)
     stdout = _Reader(child.stdout, limits.output, on_line)
     stderr = _Reader(child.stderr, limits.output, on_line)
-    writer = _start_writer(child, stdin)
+    writer = _Writer(child, stdin) if stdin is not None else None
     timed_out = False
     try:
         _wait(child, limits.seconds)
@@ -275,7 +278,7 @@ def _supervise(
     for thread in (stdout, stderr, writer):
         if thread is not None:
             thread.join(timeout=max(0.0, end - time.monotonic()))
-    if failure := stdout.failure or stderr.failure:
+    if failure := (writer.failure if writer else None) or stdout.failure or stderr.failure:
         raise failure
     return Completed(
         child.returncode,
@@ -329,18 +332,30 @@ class _Reader(threading.Thread):
             self.failure = error
 
 
-def _start_writer(child: subprocess.Popen[bytes], content: bytes | None) -> threading.Thread | None:
-    pipe = child.stdin
-    if pipe is None or content is None:
-        return None
+class _Writer(threading.Thread):
+    """Feeds a child's stdin. Pieces that can't be made end the child: half an input must not count as the whole."""
 
-    def write() -> None:
-        with contextlib.suppress(BrokenPipeError, OSError), pipe:
-            pipe.write(content)
+    def __init__(self, child: subprocess.Popen[bytes], content: bytes | Iterable[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._child = child
+        self._pieces = (content,) if isinstance(content, bytes) else content
+        self.failure: Exception | None = None
+        self.start()
 
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
-    return thread
+    def run(self) -> None:
+        """Write everything, and close."""
+        assert self._child.stdin is not None  # noqa: S101  (Popen was given a pipe)
+        try:
+            for piece in self._pieces:
+                try:
+                    self._child.stdin.write(piece)
+                except (OSError, ValueError):  # it reads no further, or is gone
+                    break
+        except Exception as error:  # run() raises it in its caller's thread
+            self.failure = error
+            _signal_group(self._child, signal.SIGKILL)
+        with contextlib.suppress(OSError, ValueError):
+            self._child.stdin.close()
 
 
 def _wait(child: subprocess.Popen[bytes], seconds: float) -> None:

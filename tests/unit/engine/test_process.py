@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -418,3 +419,24 @@ def test_a_child_that_writes_too_large_a_file_fails(tmp_path: Path) -> None:
     done = sh(f"sleep 0.3; head -c 200000 /dev/zero > '{file}'", limits=Limits(file_size=100_000))
     assert not done.ok
     assert file.stat().st_size <= 100_000
+
+
+def test_stdin_may_be_made_piece_by_piece() -> None:
+    done = run(["cat"], stdin=(bytes([65 + number]) * 100_000 for number in range(5)))
+    assert done.ok
+    assert len(done.stdout) == 500_000
+    assert done.stdout[-1:] == b"E"
+
+
+def test_a_child_that_stops_reading_does_not_hang_its_writer() -> None:
+    done = run(["head", "-c", "3"], stdin=(b"x" * 65_536 for _ in range(1000)))
+    assert done.stdout == b"xxx"
+
+
+def test_half_an_input_never_counts_as_the_whole() -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"the first half"
+        raise ValueError("the second half is gone")
+
+    with pytest.raises(ValueError, match="second half"):
+        run(["sh", "-c", "cat; sleep 60"], stdin=pieces())
