@@ -94,11 +94,11 @@ def run(
 ) -> Completed:
     """Run a program to its end.
 
-    ``environment`` adds variables, ``inherit`` names further ones to take from ours; ``on_line`` sees each
-    line of stdout and stderr as it comes (from reader threads); ``stdin`` may be made piece by piece while it is read;
-    ``beside`` is entered with the child's process group while it runs (leash.py). A program that fails is a ``Completed`` with
-    its return code, not an exception; what ``on_line`` raises, and what making ``stdin``
-    raises, comes out here once the child has ended. Raises ProgramMissing, ProgramBroken.
+    ``environment`` adds variables, ``inherit`` names further ones to take from ours; ``on_line`` sees each line of
+    stdout and stderr as it comes (from reader threads); ``stdin`` may be made piece by piece while it is read;
+    ``beside`` is entered with the child's process group while it runs (leash.py). A program that fails is a
+    ``Completed`` with its return code, not an exception; what ``on_line`` and the making of ``stdin`` raise comes out
+    here once the child has ended. Raises ProgramMissing, ProgramBroken.
     """
     with tempfile.TemporaryDirectory(prefix="hybrid-ci-home-") as home:
         child = _spawn(
