@@ -10,8 +10,9 @@ from orchestrator.gitops.desk import BLOCK_BEGIN, BLOCK_END, Desk, PullRequestTe
 from orchestrator.gitops.handoff import hand_off
 from orchestrator.gitops.outcome import Outcome
 from orchestrator.reports import pull_request
+from pipelines.policy import policy_at
 from pipelines.ports import Ports
-from pipelines.preflight import Cleared, policy_at
+from pipelines.preflight import Cleared
 
 
 def desk_for(ports: Ports, cleared: Cleared, made: Release, identity: str, *, reopen: bool = False) -> Desk:

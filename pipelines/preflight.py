@@ -8,18 +8,18 @@ from functools import partial
 
 from orchestrator.ci.environment import CIEnvironment
 from orchestrator.ci.guard import Signal, enforce
-from orchestrator.config.loader import load_policy, missing_policy
 from orchestrator.core.change import branch_for
-from orchestrator.core.environment import POLICY_PATH, Environment, Policy, Strategy, Waiver
+from orchestrator.core.environment import Environment, Policy, Strategy, Waiver
 from orchestrator.core.errors import Refused
 from orchestrator.core.image import Repository
-from orchestrator.core.names import BranchName, CommitId, RepoPath
+from orchestrator.core.names import BranchName, CommitId
 from orchestrator.core.release import SourceCommit
 from orchestrator.engine.events import Reporter
 from orchestrator.engine.parallel import side_by_side
-from orchestrator.gitops.base import GitOpsRepository
+from orchestrator.forges.base import Guarding
 from orchestrator.gitops.desk import Seen, missing_branch
 from orchestrator.gitops.handoff import required_forge
+from pipelines.policy import check_base, policy_at
 from pipelines.ports import Ports, Surroundings
 
 
@@ -32,27 +32,6 @@ class Cleared:
     waivers: tuple[Waiver, ...]
     seen: Seen
     base_tip: CommitId
-
-
-def policy_at(repository: GitOpsRepository, commit: CommitId, base: BranchName) -> Policy:
-    """The policy in a commit of the base branch. Raises ConfigurationError when there is none, or a broken one."""
-    origin = f"{repository.url} ({base}): {POLICY_PATH}"
-    content = repository.files(commit, [POLICY_PATH]).get(RepoPath(POLICY_PATH))
-    if content is None:
-        raise missing_policy(origin)
-    return load_policy(content, origin, base)
-
-
-def check_base(repository: GitOpsRepository, base: BranchName) -> None:
-    """The policy counts on the default branch only: an application can't choose another. Raises Refused."""
-    default = repository.default_branch()
-    if default != base:
-        told = f"it is {default.value!r}" if default else "the server does not tell it"
-        raise Refused(
-            f"gitops.base is {base.value!r}, but rules are read from the repository's default branch alone, and {told}",
-            where=repository.url,
-            hint="set gitops.base to the default branch, which its owners protect",
-        )
 
 
 def clear(
@@ -86,8 +65,23 @@ def clear(
         asks.append(ports.engine.check)
     if environment.strategy is Strategy.PULL_REQUEST:
         asks.append(required_forge(ports.forge, environment, ports.repository.url).check_access)
+    else:
+        asks.append(partial(refuse_writers_of_policy, ports.forge, environment, policy))
     side_by_side(asks)
     return Cleared(policy, environment, waivers, seen, seen.tips[base.ref])
+
+
+def refuse_writers_of_policy(forge: object, environment: Environment, policy: Policy) -> None:
+    """Who commits to an environment's branch must not be able to change the rules by a push. Raises Refused.
+
+    Only where the forge can tell.
+    """
+    if isinstance(forge, Guarding) and forge.can_push(policy.base):
+        raise Refused(
+            f"the login that commits to {environment.name!r} may also push to {policy.base}, which holds the policy",
+            where=f"{policy.origin}, environment {environment.name}",
+            hint=f"protect {policy.base} so that it changes by pull request only, without an exception for this login",
+        )
 
 
 def guard(signals: Sequence[Signal], policy: Policy, ci: CIEnvironment, reporter: Reporter) -> tuple[Waiver, ...]:

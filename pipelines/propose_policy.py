@@ -45,7 +45,7 @@ def _files(root: Path) -> Iterator[tuple[RepoPath, bytes]]:
 
 
 def _text(proposals: tuple[Proposal, ...], base: str) -> str:
-    blocks = "\n".join(_environment(proposal, _earlier(proposal, proposals)) for proposal in proposals)
+    blocks = "\n".join(_environment(proposal, earlier(proposal, proposals)) for proposal in proposals)
     return f"""\
 # The rules of this GitOps repository. They count on the base branch only, so protect it.
 # `hybrid-ci check --policy .hybrid-ci/environments.yaml` validates this file.
@@ -68,7 +68,7 @@ environments:
 """
 
 
-def _earlier(proposal: Proposal, proposals: tuple[Proposal, ...]) -> tuple[str, ...]:
+def earlier(proposal: Proposal, proposals: tuple[Proposal, ...]) -> tuple[str, ...]:
     """The environments one step before it, by the usual order of names."""
     ranks = [other.rank for other in proposals if other.rank < proposal.rank]
     if not ranks or rank_of(proposal.name) != proposal.rank:

@@ -9,7 +9,7 @@ from orchestrator.core.change import Change, ChangePlan, PlannedPin
 from orchestrator.core.environment import Environment, Policy
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.image import Repository
-from orchestrator.core.names import BranchName, CommitId, RefName, RepoPath
+from orchestrator.core.names import BranchName, CommitId, RefName
 from orchestrator.core.rule_change import RuleChange, plan_rule_change, title_of
 from orchestrator.core.text import printable
 from orchestrator.core.trailers import trailers
@@ -82,6 +82,15 @@ class Desk:
             return plan_change(change, commit, self.repository.files(commit, patterns, naming), policy)
         except ConfigurationError:  # told better with all files: what stands there instead
             return plan_change(change, commit, self.repository.files(commit, patterns), policy)
+
+    def environment(self, change: Change, policy: Policy | None = None) -> Environment:
+        """Where the change goes. A rule may be about all clusters of an environment, which has no files of its own.
+
+        Raises ConfigurationError when there is no such environment.
+        """
+        if isinstance(change, RuleChange):
+            return Environment(change.environment, ())
+        return (policy or self.policy).environment(change.environment)
 
     def commit(self, plan: ChangePlan) -> CommitId:
         """The plan as a commit on the one that it was made for; not pushed yet."""

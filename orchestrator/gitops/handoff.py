@@ -35,7 +35,7 @@ def hand_off(desk: Desk, change: Change, *, seen: Seen | None = None, seconds: f
     else's commits stand on our branch, Refused when the policy or the forge says no, RemoteError when a remote fails
     or the race is still lost at the deadline.
     """
-    environment = desk.policy.environment(change.environment)
+    environment = desk.environment(change)
     by_commit = environment.strategy is Strategy.COMMIT
     if isinstance(change, RuleChange):
         by_commit = False  # rules stand on the base branch, which changes by pull request only
@@ -141,7 +141,7 @@ def _propose_once(
     base_tip = tips.get(base.ref)
     if base_tip is None:
         raise missing_branch(desk.repository, base)
-    standing = read_standing(desk, environment, change, base_tip, tips.get(head.ref), forge.pull_requests(head, base))
+    standing = read_standing(desk, change, base_tip, tips.get(head.ref), forge.pull_requests(head, base))
     plan = desk.plan(environment, change, base_tip)
     if plan.empty:
         return _already_there(forge, environment, change, standing)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.core.change import Change, ChangePlan
-from orchestrator.core.environment import Environment, Policy
+from orchestrator.core.environment import Policy
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
 from orchestrator.core.names import CommitId
 from orchestrator.core.trailers import read_trailers
@@ -34,7 +34,6 @@ class Standing:
 
 def read_standing(
     desk: Desk,
-    environment: Environment,
     change: Change,
     base_tip: CommitId,
     head_tip: CommitId | None,
@@ -50,7 +49,7 @@ def read_standing(
     if not commits:  # merged: the tip still tells which release came last
         last = read_trailers(desk.repository.commit_info(head_tip).message)
         return Standing(head_tip, last, None, current, refused)
-    plan = _proven(desk, environment, change, commits)
+    plan = _proven(desk, change, commits)
     return Standing(head_tip, plan.change, plan, current, refused)
 
 
@@ -70,7 +69,7 @@ def _last_of(desk: Desk, newest: PullRequest | None) -> Change | None:
     return None
 
 
-def _proven(desk: Desk, environment: Environment, change: Change, commits: Sequence[CommitInfo]) -> ChangePlan:
+def _proven(desk: Desk, change: Change, commits: Sequence[CommitInfo]) -> ChangePlan:
     """The plan that makes the branch's tree. Raises Conflict when there is none.
 
     Messages and committers are claims, the tree is the proof. The branch may have been rebased, or the base merged
@@ -83,7 +82,7 @@ def _proven(desk: Desk, environment: Environment, change: Change, commits: Seque
     for parent in _stands_on(commits):
         for policy in _policies(desk, parent):
             try:
-                plan = desk.plan(policy.environment(environment.name), carried, parent, policy)
+                plan = desk.plan(desk.environment(carried, policy), carried, parent, policy)
             except (ConfigurationError, Refused):  # the images were not there yet, or were ambiguous
                 continue
             if desk.repository.commit_info(desk.commit(plan)).tree == commits[0].tree:
