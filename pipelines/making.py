@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.config.application import TestConfig
-from orchestrator.core.change import Action, Change
+from orchestrator.core.change import Action, Change, ChangePlan
 from orchestrator.core.errors import WorkFailed
 from orchestrator.core.release import CaseCounts, Release, ReleasedImage, SourceCommit, TestResult
 from orchestrator.core.stages import Node
@@ -14,7 +15,7 @@ from orchestrator.gitops.outcome import Outcome
 from orchestrator.images.base import BuiltImage
 from orchestrator.images.publish import publish
 from orchestrator.images.testing import CommandTest, HttpTest, ImageTest, run_test
-from pipelines.handing_off import desk_for, hand_off_stage
+from pipelines.handing_off import desk_for, hand_off_stage, plan_now
 from pipelines.ports import Ports
 from pipelines.preflight import Cleared
 from pipelines.stages import Pipeline, build_spec
@@ -31,6 +32,7 @@ class Run:
     pipeline: Pipeline
     cleared: Cleared
     reopen: bool = False
+    promised: Callable[[ChangePlan], None] | None = None  # raises when the handoff is not the one that was planned
     finished: Release | None = None  # found pinned already: then nothing is made
     built: dict[str, BuiltImage] = field(default_factory=dict)
     tests: dict[str, list[TestResult]] = field(default_factory=dict)
@@ -137,6 +139,8 @@ def hand_off(run: Run, node: Node) -> None:
     made = run.release
     desk = desk_for(run.ports, run.cleared, made, run.pipeline.job.identity, reopen=run.reopen)
     change = Change.of(Action.RELEASE, run.cleared.environment.name, made)
+    if run.promised is not None:
+        run.promised(plan_now(run.ports, desk, run.cleared, change))
     run.outcome = hand_off_stage(run.ports, desk, run.cleared, change)
 
 

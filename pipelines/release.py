@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from orchestrator.config.application import ApplicationConfig
 from orchestrator.core.change import Action, Change, ChangePlan
 from orchestrator.core.image import Repository
 from orchestrator.core.release import Release
@@ -33,12 +35,16 @@ WORK: Mapping[Kind, Callable[[Run, Node], None]] = {
     Kind.PUSH: push_image,  # and read back, and proven
     Kind.HANDOFF: hand_off,  # the pull request
 }
+_MOST_JOBS = 4
 _MADE = (Kind.BUILD, Kind.TEST, Kind.TESTED, Kind.PUSH)
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseOptions:
-    """What the caller asks for beyond the configuration. ``approved`` names stages whose approval was given."""
+    """What the caller asks for beyond the configuration. ``approved`` names stages whose approval was given.
+
+    ``promised`` looks at the change just before the handoff, and raises when it is not the one that was planned.
+    """
 
     environment: str | None = None
     only: tuple[str, ...] = ()
@@ -49,6 +55,7 @@ class ReleaseOptions:
     jobs: int = 1
     approved: tuple[str, ...] = ()
     from_stage: str | None = None
+    promised: Callable[[ChangePlan], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ def release(ports: Ports, job: Job, options: ReleaseOptions) -> ReleaseResult:
         return _dry_run(ports, pipeline, cleared)
 
     finished = None if options.no_skip else released_before(ports, job, pipeline.released, cleared)
-    run = Run(ports, pipeline, cleared, options.reopen, finished)
+    run = Run(ports, pipeline, cleared, options.reopen, options.promised, finished)
     graph = graph_to_run(run, options)
     ran = run_stages(
         [_stage(run, node) for node in graph.nodes if node.kind is not Kind.PREFLIGHT],
@@ -101,6 +108,11 @@ def graph_to_run(run: Run, options: ReleaseOptions) -> Graph:
     if options.from_stage is not None:
         graph = starting_at(graph, options.from_stage, run)
     return graph
+
+
+def jobs_for(config: ApplicationConfig) -> int:
+    """How many stages run at once when nobody says it: one a processor, at most four, since an engine works beside."""
+    return config.jobs or min(_MOST_JOBS, os.cpu_count() or 1)
 
 
 def _made_already(graph: Graph) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("orchestrator.cli.init", "Write a commented configuration from what this repository holds."),
     "check": ("orchestrator.cli.check", "Validate configuration offline; every problem at once."),
+    "plan": ("orchestrator.cli.plan", "Show the stages and the exact diff that a release would hand off."),
     "release": ("orchestrator.cli.release", "Build, test, push, prove, and hand off by pull request."),
     "pin": ("orchestrator.cli.pin", "Hand off images that were built elsewhere."),
     "pins": ("orchestrator.cli.pins", "List every pin in files or folders."),

@@ -18,17 +18,26 @@ class Document(StrEnum):
     CONFIG = "config"
     POLICY = "policy"
     RECORD = "record"
+    PLAN = "plan"
 
 
 @app.command(epilog=examples("hybrid-ci schema policy > environments.schema.json"))
 def schema(
-    document: Annotated[Document, typer.Argument(help="Which document: config, policy or record.")] = Document.CONFIG,
+    document: Annotated[
+        Document, typer.Argument(help="Which document: config, policy, record or plan.")
+    ] = Document.CONFIG,
 ) -> None:
     """Print the JSON Schema of a configuration file or a record."""
     import json
 
     from orchestrator.config.schema import application_schema, policy_schema
+    from orchestrator.reports.plans import plan_schema
     from orchestrator.reports.records import record_schema
 
-    make = {Document.CONFIG: application_schema, Document.POLICY: policy_schema, Document.RECORD: record_schema}
+    make = {
+        Document.CONFIG: application_schema,
+        Document.POLICY: policy_schema,
+        Document.RECORD: record_schema,
+        Document.PLAN: plan_schema,
+    }
     typer.echo(json.dumps(make[document](), indent=2))

@@ -24,6 +24,7 @@ INVOCATIONS: dict[str, list[list[str]]] = {
     "init": [["init"], ["init", "--force", "--registry", "r.example/x", "--gitops-url", "https://g.example/y"]],
     "check": [["check"], ["--verbose", "check", "--policy", "../seed/.hybrid-ci/environments.yaml"]],
     "release": [["--verbose", "release"], ["release", "--env", "nowhere"], ["--log-format", "json", "release"]],
+    "plan": [["plan"], ["--verbose", "plan", "--output", "json"], ["plan", "--only", "nothing"]],
     "pin": [["pin", "api=:nowhere"], ["pin", "api"], ["--verbose", "pin", "api=:0", "--dry-run"]],
     "pins": [["pins", "../seed"], ["pins", "nowhere"]],
     "set-image": [["set-image", "r.example/x:1", "../seed", "--dry-run"], ["set-image"]],

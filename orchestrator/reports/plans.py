@@ -1,0 +1,112 @@
+"""The plan of a release as a document: what ``plan --out`` writes and ``release --plan`` holds the world against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator import __version__
+from orchestrator.core.errors import ConfigurationError
+from orchestrator.reports.records import SourceRecord
+
+SCHEMA: Final = "hybrid-ci.plan/v1"
+_LARGEST = 64 * 1024 * 1024
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StagePlan(_Part):
+    """One stage of the graph."""
+
+    name: str
+    kind: str
+    needs: list[str]
+    action: Literal["run", "skip"]
+    reason: str | None = Field(description="Why it is skipped.")
+
+
+class ImagePlan(_Part):
+    """One image, and what would be done about it."""
+
+    name: str
+    repository: str
+    tag: str
+    action: Literal["build", "skip"]
+    reason: str
+    digest: str | None = Field(description="What the registry serves under this tag now, if anything.")
+
+
+class PinPlan(_Part):
+    """One pin that the handoff would move."""
+
+    path: str
+    line: int
+    place: str
+    before: str
+    repository: str
+    tag: str | None
+    digest: str | None = Field(description="Null where only the push gives it.")
+
+
+class PlanDocument(_Part):
+    """Everything that a release with this plan does, and everything that the plan stands on."""
+
+    schema_: Literal["hybrid-ci.plan/v1"] = Field(default=SCHEMA, alias="schema")
+    hybrid_ci: str = Field(default=__version__, description="Version that made the plan.")
+    created: datetime
+    application: str
+    environment: str
+    only: list[str] = Field(description="Images that were asked for; empty for all.")
+    no_skip: bool = Field(description="Build and test again what is released already.")
+    source: SourceRecord
+    configuration: str = Field(description="sha256 of hybrid-ci.yaml.")
+    policy: str = Field(description="sha256 of the policy on the base branch.")
+    base: str = Field(description="Commit of the base branch that was looked at.")
+    stages: list[StagePlan]
+    images: list[ImagePlan]
+    pins: list[PinPlan]
+    files: dict[str, str] = Field(description="Files that the handoff edits, and the sha256 of what they hold now.")
+    diff: str = Field(description="The edits as a unified diff.")
+
+    def to_json(self) -> str:
+        """Indented JSON with a final newline."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
+
+    def write(self, file: Path, redact: Callable[[str], str] = str) -> None:
+        """Write the plan, redacted. Raises ConfigurationError when the file can't be written."""
+        try:
+            file.write_text(redact(self.to_json()), encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(
+                f"the plan can't be written: {error.strerror}",
+                where=str(file),
+                hint="name a file in a folder that we may write",
+            ) from None
+
+
+def read_plan(file: Path) -> PlanDocument:
+    """Read what ``plan --out`` wrote. Raises ConfigurationError for what is no plan, or one of another version."""
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_LARGEST)
+        return PlanDocument.model_validate_json(content)
+    except OSError as error:
+        reason = error.strerror or "unknown reason"
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+    raise ConfigurationError(
+        f"the plan can't be read: {reason}", where=str(file), hint="make one with hybrid-ci plan --out FILE"
+    )
+
+
+def plan_schema() -> dict[str, Any]:
+    """The JSON Schema of a plan."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PlanDocument.model_json_schema()}
