@@ -1,0 +1,1 @@
+"""The GitLab forge against the fake GitLab: faults, limits, rules, people, logins."""
