@@ -15,6 +15,7 @@ from itertools import accumulate
 
 from orchestrator.manifests.json_tree import parse_json
 from orchestrator.manifests.options import ScanOptions
+from orchestrator.manifests.places import Places
 from orchestrator.manifests.tree import Alias, Broken, Mapping, Node, Parsed, Token, TooMuch, parse, walk
 
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
@@ -58,6 +59,7 @@ class Document:
     _ends: list[int] | None = None
     _policies: bool | None = None
     _aliases: dict[int, list[Alias]] | None = None
+    _places: Places | None = None
 
     def line(self, index: int) -> int:
         """The 1-based line of a character, as an editor counts."""
@@ -73,6 +75,13 @@ class Document:
         if self._policies is None:
             self._policies = "$imagepolicy" in self.text
         return self._policies
+
+    @property
+    def places(self) -> Places:
+        """Where its nodes stand."""
+        if self._places is None:
+            self._places = Places(self.roots)
+        return self._places
 
     def encode(self, text: str) -> bytes:
         """A changed text as the bytes of this file: the byte order mark stays when there was one."""

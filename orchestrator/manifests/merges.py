@@ -56,12 +56,6 @@ def inherited_version(form: Form) -> Scalar | None:
     return next((part for part in version_of(form) if any(part is other for other in parts)), None)
 
 
-def overridden(alias: Alias, key: str | None) -> bool:
-    """The mapping that takes over what this alias stands for holds this key itself."""
-    merged = merging(alias) if key is not None else None
-    return merged is not None and key is not None and merged.get(key) is not None
-
-
 def merging(alias: Alias) -> Mapping | None:
     """The mapping that takes over what this alias stands for; None when the alias is a plain value."""
     child: Alias | Sequence = alias

@@ -23,7 +23,6 @@ from orchestrator.manifests.mention import may_hold, mentions
 from orchestrator.manifests.merges import inherited, inherited_version, version_of
 from orchestrator.manifests.model import Edit, Findings, Pin, PinChange, Unresolved
 from orchestrator.manifests.options import DEFAULT, ScanOptions, Target
-from orchestrator.manifests.places import place
 from orchestrator.manifests.proof import NotProven, prove, prove_bytes, prove_inside
 from orchestrator.manifests.reader import Readings, Reference, container_of, places_of, policy_of, read
 from orchestrator.manifests.resting import Resting
@@ -69,7 +68,7 @@ def _findings(found: Readings, content: bytes) -> Findings:
     if scan.document.template is not None:
         return Findings(pins, (_unreadable(path, content, scan.document.template),))
     problems = [
-        Unresolved(path, scan.document.line(p.node.start), place(scan.document.roots, p.node), p.reason, text=p.text)
+        Unresolved(path, scan.document.line(p.node.start), scan.document.places.of(p.node), p.reason, text=p.text)
         for p in scan.problems
     ]
     inherit = [r for r in (*references, *found.shadowed) if r.doubled is None and not _is_pin(r)]
@@ -310,9 +309,9 @@ def _is_pin(reference: Reference) -> bool:
 
 
 def _inherited(scan: Scan, reference: Reference) -> Unresolved:
-    roots, form = scan.document.roots, reference.form
-    line = scan.document.line(form.node.start)
-    return Unresolved(scan.path, line, place(roots, form.node), _INHERITED, text=form.text)
+    document, form = scan.document, reference.form
+    line = document.line(form.node.start)
+    return Unresolved(scan.path, line, document.places.of(form.node), _INHERITED, text=form.text)
 
 
 def _pin(scan: Scan, reference: Reference) -> Pin:
@@ -336,7 +335,7 @@ def _doubled(scan: Scan, reference: Reference) -> Unresolved:
     return Unresolved(
         scan.path,
         scan.document.line(key.start),
-        place(scan.document.roots, reference.form.node),
+        scan.document.places.of(reference.form.node),
         f"the key {key.value!r} stands twice",
         text=reference.form.text,
     )

@@ -19,6 +19,8 @@ _STEP = re.compile(
 )
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_$@/-]+")
 
+_SHOWN = 200  # characters of a key; a longer one is told, and can't be asked for
+
 Step = str | int | tuple[str, str]
 
 
@@ -32,30 +34,41 @@ def steps_to(node: Node) -> list[tuple[Mapping | Sequence, Node]]:
     return way[::-1]
 
 
-def place(roots: list[Node], node: Node, *, names: bool = True) -> str:
-    """Where a node stands. With ``names`` list items are told by their name where that is unique."""
-    named, counted = both_places(roots, node)
-    return named if names else counted
+class Places:
+    """The places of the nodes of a file. What lies on the way to several of them is spelled once."""
 
+    def __init__(self, roots: list[Node]) -> None:
+        self._roots = roots
+        self._known: dict[int, tuple[str, str]] = {}
 
-def both_places(roots: list[Node], node: Node) -> tuple[str, str]:
-    """Where a node stands: with list items told by their names, and by their numbers."""
-    named: list[str] = []
-    counted: list[str] = []
-    child: Node = node
-    while (parent := child.parent) is not None:
+    def of(self, node: Node) -> str:
+        """Where a node stands, with list items told by their name where that is unique."""
+        return self.both(node)[0]
+
+    def both(self, node: Node) -> tuple[str, str]:
+        """Where a node stands: with list items told by their names, and by their numbers."""
+        way: list[Node] = []
+        current: Node | None = node
+        while current is not None and id(current) not in self._known:
+            way.append(current)
+            current = current.parent
+        found = ("", "") if current is None else self._known[id(current)]
+        for child in reversed(way):
+            found = self._step(found, child)
+            self._known[id(child)] = found
+        return found
+
+    def _step(self, above: tuple[str, str], child: Node) -> tuple[str, str]:
+        parent = child.parent
+        if parent is None:
+            root = f"doc[{bisect_left(self._roots, child.start, key=_start)}]"
+            return root, root
         if isinstance(parent, Mapping):
             spelled = _key(parent, child)
-            named.append(spelled)
-            counted.append(spelled)
-        else:
-            number = f"[{parent.index(child)}]"
-            name = _unique_name(parent, child)
-            named.append(number if name is None else f"[name={name}]")
-            counted.append(number)
-        child = parent
-    root = f"doc[{bisect_left(roots, child.start, key=_start)}]"
-    return root + "".join(reversed(named)), root + "".join(reversed(counted))
+            return above[0] + spelled, above[1] + spelled
+        number = f"[{parent.index(child)}]"
+        name = _unique_name(parent, child)
+        return above[0] + (number if name is None else f"[name={name}]"), above[1] + number
 
 
 def _start(root: Node) -> int:
@@ -66,12 +79,13 @@ def _key(parent: Mapping, child: Node) -> str:
     key = parent.key_of(child)
     if key is None:  # the child is a key itself, or its key is no scalar
         return '["?"]'
-    return f".{key.value}" if _PLAIN_KEY.fullmatch(key.value) else '["' + key.value.replace('"', '\\"') + '"]'
+    text = key.value if len(key.value) <= _SHOWN else key.value[:_SHOWN] + "…"
+    return f".{text}" if _PLAIN_KEY.fullmatch(text) else '["' + text.replace('"', '\\"') + '"]'
 
 
 def _unique_name(parent: Sequence, child: Node) -> str | None:
     name = text_at(child, "name")
-    if not name or "]" in name:
+    if not name or "]" in name or len(name) > _SHOWN:
         return None
     return name if len(parent.named(name)) == 1 else None
 

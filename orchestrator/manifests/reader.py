@@ -27,7 +27,7 @@ from orchestrator.manifests.formats.targets import configured
 from orchestrator.manifests.forms import Configured, Form, KustomizeEntry, Whole
 from orchestrator.manifests.merges import taken_from_others
 from orchestrator.manifests.options import ScanOptions
-from orchestrator.manifests.places import both_places, container_name, find_place, key_above, on_the_way
+from orchestrator.manifests.places import container_name, find_place, key_above, on_the_way
 from orchestrator.manifests.split_forms import Split
 from orchestrator.manifests.tree import Mapping, Node, Scalar
 
@@ -80,7 +80,8 @@ def read(path: RepoPath, content: bytes, options: ScanOptions) -> Readings:
         taken |= read_here
     if scan.document.template is not None and not found:
         raise scan.document.template
-    references = [_checked(reference) for reference in _complete(scan, list(found.values()))]
+    checked = _Doubles().checked
+    references = [checked(reference) for reference in _complete(scan, list(found.values()))]
     references.sort(key=lambda reference: reference.form.index)
     if not (options.places or options.containers or options.names):
         return Readings(scan, references, shadowed, [])
@@ -154,7 +155,26 @@ def _identity(form: Form) -> tuple[int, ...]:
     return (*(id(part) for part in form.scalars), start)
 
 
-def _checked(reference: Reference) -> Reference:
+class _Doubles:
+    """Looks for keys that stand twice on the way to a reference; what lies below no such key is remembered."""
+
+    def __init__(self) -> None:
+        self.clean: set[int] = set()
+
+    def checked(self, reference: Reference) -> Reference:
+        """The reference, with the doubled key that makes its place ambiguous."""
+        passed: list[int] = []
+        node: Node | None = reference.form.node
+        while node is not None and id(node) not in self.clean:
+            if isinstance(node, Mapping) and node.doubled() is not None:
+                return _with_doubled(reference)
+            passed.append(id(node))
+            node = node.parent
+        self.clean.update(passed)
+        return reference
+
+
+def _with_doubled(reference: Reference) -> Reference:
     for mapping in on_the_way(reference.form.node):
         if (key := mapping.doubled()) is not None and _matters(mapping, reference.form):
             return Reference(reference.format, reference.form, key)
@@ -223,10 +243,10 @@ def places_of(scan: Scan, form: Form) -> tuple[str, str]:
     if scan.document.template is not None:
         line = f"line[{scan.document.line(form.index)}]"
         return line, line
-    named, counted = both_places(scan.document.roots, form.node)
+    named, counted = scan.document.places.both(form.node)
     if not isinstance(form, Embedded):
         return named, counted
-    inner_named, inner_counted = both_places(form.document.roots, form.inner.node)
+    inner_named, inner_counted = form.document.places.both(form.inner.node)
     return f"{named}::{inner_named}", f"{counted}::{inner_counted}"
 
 

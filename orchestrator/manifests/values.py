@@ -9,7 +9,7 @@ from orchestrator.core.names import RepoPath
 from orchestrator.manifests.asked import is_lock_file, untouchable
 from orchestrator.manifests.options import DEFAULT, ScanOptions
 from orchestrator.manifests.pins import load_or_explain, proven, refused_at
-from orchestrator.manifests.places import find_place, on_the_way, place
+from orchestrator.manifests.places import find_place, on_the_way
 from orchestrator.manifests.scalars import CannotSpell, looks_typed
 from orchestrator.manifests.steps import write
 from orchestrator.manifests.tree import Scalar, scalar
@@ -60,9 +60,7 @@ def set_value(path: RepoPath, content: bytes, at: str, value: str, options: Scan
     except CannotSpell as error:
         raise refused_at(where, at, str(error)) from None
     after = proven(path, document, options, steps) if steps else content
-    return ValueEdit(
-        path, content, after, document.line(node.start), place(document.roots, nodes[0]), node.value, value
-    )
+    return ValueEdit(path, content, after, document.line(node.start), document.places.of(nodes[0]), node.value, value)
 
 
 def _doubled(node: Scalar) -> str | None:

@@ -26,6 +26,7 @@ from orchestrator.manifests.tree import Mapping, Node, Scalar, scalar
 
 Groups = dict[str, dict[str, Node]]
 _PLAIN, _IMAGE = "", "image"
+_NAMES = frozenset(NAMES)
 
 
 class Group(NamedTuple):
@@ -100,6 +101,8 @@ def _read(scan: Scan, mapping: Mapping, group: Group, owners: Table[int, int]) -
         if parts.keys() & {*REPOSITORIES, *NAMES}:
             scan.problem(roles["tag"], "null stands here instead of a tag")
         return
+    if not parts:
+        return
     setting = setting_of(mapping, group.prefix)
     reading = read_group(parts, setting)
     used = reading.scalars if isinstance(reading, Reading) else (reading.at,) if reading is not None else ()
@@ -110,8 +113,9 @@ def _read(scan: Scan, mapping: Mapping, group: Group, owners: Table[int, int]) -
         scan.problem(reading.at, reading.reason, _written(parts))
     elif reading is not None:
         yield from form_of(scan, reading, group, setting)
-    for role in NAMES:
-        if (other := parts.get(role)) is not None and id(other) not in owners and not any(other is one for one in used):
+    for role in NAMES if len(parts.keys() & _NAMES) > 1 else ():
+        other = parts.get(role)
+        if other is not None and id(other) not in owners and not any(other is one for one in used):
             yield from whole(scan, roles[role], other, strict=True)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchestrator.manifests.formats.common import Found, Scan
 from orchestrator.manifests.formats.groups import form_of, regrouped
 from orchestrator.manifests.formats.keys import is_image_key, role_of
-from orchestrator.manifests.formats.shapes import Doubt, Reading, Setting, read_group
+from orchestrator.manifests.formats.shapes import Doubt, Reading, Setting, has_version, read_group
 from orchestrator.manifests.tree import Mapping, Node, Sequence, node_at, scalar, text_at
 
 
@@ -28,11 +28,15 @@ def parameters(scan: Scan, listed: Node | None) -> Iterator[Found]:
         parts = {role: found for role, node in group.roles.items() if (found := scalar(node)) is not None}
         inside = group.prefix.endswith(".")
         direct = inside and is_image_key(group.prefix.rpartition(".")[0].rpartition(".")[2])
-        reading = read_group(parts, Setting(inside, bool(group.prefix), direct))
+        setting = Setting(inside, bool(group.prefix), direct)
+        reading = read_group(parts, setting)
         if isinstance(reading, Doubt):
             scan.problem(reading.at, reading.reason, reading.at.value)
         elif isinstance(reading, Reading):
-            yield from form_of(scan, reading, group, Setting(inside, bool(group.prefix), direct))
+            if reading.tag is None and reading.digest is None and not has_version(reading.name.value):
+                scan.problem(reading.name, "the tag of this repository is set elsewhere", reading.name.value)
+            else:
+                yield from form_of(scan, reading, group, setting)
 
 
 def _below(before: str, last: str) -> tuple[str, str] | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from orchestrator.manifests.formats.keys import BARE, DIGESTS, NAMES, PREFIXES, REPOSITORIES, is_image_key
 from orchestrator.manifests.forms import parse
 from orchestrator.manifests.places import key_above
-from orchestrator.manifests.tree import Mapping, Scalar, Sequence, text_at
+from orchestrator.manifests.tree import Mapping, Scalar, Sequence, scalar, text_at
 
 ELSEWHERE = "only the tag stands here; the repository is named elsewhere"
 _NAMELESS = "it can't be told whether the repository is complete or goes before the name beside it"
@@ -28,7 +29,9 @@ _NAMESPACED = frozenset({"ghcr.io", "quay.io", "gcr.io", "eu.gcr.io", "us.gcr.io
 _GIT_HOSTS = frozenset({"github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "dev.azure.com"})
 _GIT_KEYS = frozenset({"git", "gitrepo", "gitrepository", "gitsource"})
 _GIT_SIBLINGS = ("branch", "commit", "revision", "targetRevision", "repoURL", "gitRef", "ref")
-_PARTS_OF_NAMES = ("organization", "organisation", "org", "namespace", "project", "account", "owner", "imagePrefix")
+_PARTS_OF_NAMES = frozenset(
+    {"organization", "organisation", "org", "namespace", "project", "account", "owner", "imagePrefix"}
+)
 
 Parts = dict[str, Scalar]
 
@@ -90,21 +93,34 @@ def read_group(parts: Parts, setting: Setting) -> Reading | Doubt | None:
     doubt = _drop_sources(parts, setting)
     if doubt is not None:
         return doubt
-    found = next((shape.judge(parts, setting) for shape in _SHAPES if shape.fits(parts)), None)
-    if not isinstance(found, tuple) or isinstance(found, Doubt):
+    judge = _judge_of(frozenset(parts))
+    found = judge(parts, setting) if judge is not None else None
+    if found is None or isinstance(found, Doubt):
         return found
     before, name = found
-    digests = [role for role in DIGESTS if role in parts and parts[role].value] or [r for r in DIGESTS if r in parts]
-    if len(digests) > 1 and parts[digests[0]].value:
-        return Doubt(parts[digests[1]], "two keys hold a digest")
-    if setting.direct and setting.mapping is not None and any(text_at(setting.mapping, k) for k in _PARTS_OF_NAMES):
+    if setting.direct and _has_more_parts(setting):
         return Doubt(parts[name], _BETWEEN)
-    tag = _tag(parts, setting, parts[name])
-    if isinstance(tag, Doubt):
-        return tag
-    digest = parts[digests[0]] if digests else None
+    tag, digest = _tag(parts, setting, parts[name]), _digest(parts)
+    if isinstance(tag, Doubt) or isinstance(digest, Doubt):
+        return tag if isinstance(tag, Doubt) else digest if isinstance(digest, Doubt) else None
     heads = tuple(parts[role] for role in before if parts[role].value.strip("/"))
-    return Reading(heads, parts[name], tag, digest, bool(digests) and digests[0] in BARE)
+    return Reading(heads, parts[name], tag, parts[digest] if digest else None, digest in BARE)
+
+
+def _has_more_parts(setting: Setting) -> bool:
+    """Another key of the mapping may hold a part of the name: an organization, a project."""
+    pairs = setting.mapping.pairs if setting.mapping is not None else ()
+    named = (value for key, value in pairs if type(key) is Scalar and key.value in _PARTS_OF_NAMES)
+    return any(text.value for value in named if (text := scalar(value)) is not None)
+
+
+def _digest(parts: Parts) -> str | Doubt | None:
+    """The role that holds the digest; an empty one counts when there is no other."""
+    there = [role for role in DIGESTS if role in parts]
+    filled = [role for role in there if parts[role].value]
+    if len(filled) > 1:
+        return Doubt(parts[filled[1]], "two keys hold a digest")
+    return next(iter(filled or there), None)
 
 
 def joined(before: tuple[Scalar, ...], name: str) -> str:
@@ -158,15 +174,7 @@ def _is_git_setting(setting: Setting) -> bool:
 Judged = tuple[tuple[str, ...], str] | Doubt | None  # the roles before the name, and that of the name
 
 
-class _Shape(NamedTuple):
-    """Keys of which each set must have one, and how they are judged."""
-
-    needs: tuple[tuple[str, ...], ...]
-    judge: Callable[[Parts, Setting], Judged]
-
-    def fits(self, parts: Parts) -> bool:
-        """Every set has a key."""
-        return all(any(role in parts for role in roles) for roles in self.needs)
+Judge = Callable[[Parts, Setting], Judged]
 
 
 def _first(parts: Parts, roles: tuple[str, ...]) -> str:
@@ -255,14 +263,21 @@ def _headed(parts: Parts, name: str) -> Judged:
     return heads, name
 
 
-_SHAPES = (
-    _Shape((REPOSITORIES, NAMES), _repository_and_image),
-    _Shape((REPOSITORIES, ("name",)), _repository_and_name),
-    _Shape((REPOSITORIES,), _repository),
-    _Shape((NAMES,), _image),
-    _Shape((("name",),), _name),
-    _Shape((("tag",),), _tag_alone),
+# Each set of keys must have one that is there; the first shape that fits is judged.
+_SHAPES: tuple[tuple[tuple[tuple[str, ...], ...], Judge], ...] = (
+    ((REPOSITORIES, NAMES), _repository_and_image),
+    ((REPOSITORIES, ("name",)), _repository_and_name),
+    ((REPOSITORIES,), _repository),
+    ((NAMES,), _image),
+    ((("name",),), _name),
+    ((("tag",),), _tag_alone),
 )
+
+
+@lru_cache(maxsize=4096)
+def _judge_of(roles: frozenset[str]) -> Judge | None:
+    """How keys of these roles are judged."""
+    return next((judge for needs, judge in _SHAPES if all(not roles.isdisjoint(some) for some in needs)), None)
 
 
 # The tag

@@ -1,0 +1,123 @@
+"""References whose registry, namespace and name stand under keys of their own: joined, or told to be unclear."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.core.image import ImageReference
+from orchestrator.core.names import RepoPath
+from orchestrator.manifests.pins import find_pins, set_image
+
+JOINED = [
+    ("{repository: nvcr.io/acme, image: driver, tag: v1}", "nvcr.io/acme/driver:v1"),
+    ("{repository: nvcr.io/acme/cloud, image: driver, version: v1}", "nvcr.io/acme/cloud/driver:v1"),
+    ("{repository: acme, image: api, tag: v1}", "docker.io/acme/api:v1"),
+    ("{repository: ghcr.io/acme, name: api, tag: v1}", "ghcr.io/acme/api:v1"),
+    ("{repository: ghcr.io, name: acme/api, tag: v1}", "ghcr.io/acme/api:v1"),
+    ("{repository: 'localhost:5000', name: api, tag: v1}", "localhost:5000/api:v1"),
+    ("{image: {repository: reg.example/acme, name: api, tag: v1}}", "reg.example/acme/api:v1"),
+    ("{image: {repository: reg.example/acme/api, name: api, tag: v1}}", "reg.example/acme/api:v1"),
+    ("{registry: ghcr.io, image: acme/api, tag: v1}", "ghcr.io/acme/api:v1"),
+    ("{registry: ghcr.io, image: 'acme/api:v1'}", "ghcr.io/acme/api:v1"),
+    ("{registry: ghcr.io/, repository: acme/api, tag: v1}", "ghcr.io/acme/api:v1"),
+    ("{registry: ghcr.io, repository: acme, image: api, tag: v1}", "ghcr.io/acme/api:v1"),
+    ("{registry: '', repository: ghcr.io/acme/api, tag: v1}", "ghcr.io/acme/api:v1"),
+    ("{registry: hub.example/p, repository: docker.io/acme/api, tag: v1}", "hub.example/p/docker.io/acme/api:v1"),
+    ("{image: {registry: ghcr.io, name: acme/api, tag: v1}}", "ghcr.io/acme/api:v1"),
+    ("{imageRegistry: ghcr.io, imageName: acme/api, tag: v1}", "ghcr.io/acme/api:v1"),
+    ("{imageRegistry: ghcr.io, imageName: acme/api, imageTag: v1}", "ghcr.io/acme/api:v1"),
+    ("{hub: docker.io/acme, image: api, tag: v1}", "docker.io/acme/api:v1"),
+    ("{repository: acme/api, name: label, tag: v1}", "docker.io/acme/api:v1"),
+    ("{repository: ghcr.io/acme/api, name: label, tag: v1}", "ghcr.io/acme/api:v1"),
+    ("{repository: ghcr.io/acme/api, name: A Label, tag: v1}", "ghcr.io/acme/api:v1"),
+    ("{imageRepository: acme/api, imageVersion: v1}", "docker.io/acme/api:v1"),
+    ("{image: {image: acme/api, tag: v1}}", "docker.io/acme/api:v1"),
+    ("{source: {repository: ghcr.io/acme/api, tag: v1}}", "ghcr.io/acme/api:v1"),
+]  # fmt: skip
+UNCLEAR = [
+    ("{repository: acme/api, image: web, tag: v1}", "goes before the name"),
+    ("{repository: ghcr.io/acme/api, image: api, tag: v1}", "goes before the name"),
+    ("{repository: ghcr.io/acme, image: quay.io/acme/api, tag: v1}", "goes before the name"),
+    ("{repository: reg.example/acme, name: api, tag: v1}", "goes before the name"),
+    ("{image: {repository: reg.example/acme/api, name: web, tag: v1}}", "goes before the name"),
+    ("{registry: ghcr.io, repository: ghcr.io/acme/api, tag: v1}", "has it already"),
+    ("{registry: ghcr.io, image: 'ghcr.io/acme/api:v1'}", "has it already"),
+    ("{registry: dockerhub, image: acme/api, tag: v1}", "'dockerhub' is no registry"),
+    ("{registry: 'https://ghcr.io', image: acme/api, tag: v1}", "is not an image name"),
+    ("{hub: '', image: api, tag: ''}", "filled in elsewhere"),
+    ("{global: {hub: docker.io/acme, tag: v1}}", "the repository is named elsewhere"),
+    ("{image: {registry: quay.io, organization: acme, name: api, tag: v1}}", "may be a part of the name"),
+    ("{name: worker, imageTag: v1}", "the repository is named elsewhere"),
+    ("{source: {repo: acme/api, tag: v1}}", "may be a Git source"),
+    ("{apiVersion: v1, kind: Broker, spec: {image: acme/broker, version: 3.6.0}}", "version beside the image"),
+    (f"{{repository: a/b, tag: v1, digest: 'sha256:{'a' * 64}', sha: {'b' * 64}}}", "two keys hold a digest"),
+]
+NONE = [
+    "{git: {repository: acme/api, tag: v1}}",
+    "{repository: 'https://git.example/acme/api', tag: v1}",
+    "{repo: 'git@git.example:acme/api', tag: v1}",
+    "{repo: github.com/acme/api, tag: v1}",
+    "{repo: acme/api.git, tag: v1}",
+    "{repo: acme/api, tag: v1, branch: main}",
+    "{name: api, version: 1.9.0, repository: acme}",
+    "{image: {name: nginx}}",
+    "{images: {registry: 'localhost:5000', pullPolicy: Always}}",
+    "{images: [name-only]}",
+]
+
+
+def found(text: str) -> tuple[list[str], list[str]]:
+    findings = find_pins(RepoPath("values.yaml"), text.encode())
+    return [str(pin.image) for pin in findings.pins], [problem.reason for problem in findings.unresolved]
+
+
+@pytest.mark.parametrize(("text", "image"), JOINED)
+def test_parts_that_stand_apart_are_one_reference(text: str, image: str) -> None:
+    assert found(text) == ([image], [])
+
+
+@pytest.mark.parametrize(("text", "image"), JOINED)
+def test_an_image_of_another_registry_never_matches(text: str, image: str) -> None:
+    content = text.encode()
+    path = image.partition("/")[2].rpartition(":")[0]
+    for name in (f"other.example/{path}", path, path.rpartition("/")[2], path.partition("/")[0]):
+        other = ImageReference.parse(f"{name}:v2")
+        if other.repository != ImageReference.parse(image).repository:
+            assert set_image(RepoPath("values.yaml"), content, other).after == content
+
+
+@pytest.mark.parametrize(("text", "image"), JOINED)
+def test_the_version_of_a_joined_reference_is_set_where_it_stands(text: str, image: str) -> None:
+    wanted = ImageReference.parse(image.replace(":v1", ":v2"))
+    after = set_image(RepoPath("values.yaml"), text.encode(), wanted).after.decode()
+    assert after == text.replace("v1", "v2")
+
+
+@pytest.mark.parametrize(("text", "reason"), UNCLEAR)
+def test_what_can_be_read_in_two_ways_is_reported_and_not_guessed(text: str, reason: str) -> None:
+    pins, reasons = found(text)
+    assert pins == []
+    assert len(reasons) == 1
+    assert reason in reasons[0]
+
+
+@pytest.mark.parametrize("text", NONE)
+def test_what_speaks_of_no_image_is_passed_over(text: str) -> None:
+    assert found(text) == ([], [])
+
+
+def test_a_tag_is_added_beside_no_version() -> None:
+    content = b"repository: ghcr.io/acme\nimage: api\nversion: v1\n"
+    after = set_image(RepoPath("values.yaml"), content, ImageReference.parse("ghcr.io/acme/api:v2")).after
+    assert after == content.replace(b"v1", b"v2")
+
+
+def test_a_key_that_stands_twice_for_the_registry_is_reported() -> None:
+    findings = find_pins(RepoPath("values.yaml"), b"{registry: ghcr.io, registry: quay.io, image: acme/api, tag: v1}")
+    assert findings.pins == ()
+    assert [problem.reason for problem in findings.unresolved] == ["the key 'registry' stands twice"]
+
+
+def test_a_parameter_gets_no_key_that_its_list_does_not_know() -> None:
+    content = b"releases:\n- chart: a/b\n  set:\n  - {name: image.repository, value: ghcr.io/acme/api}\n"
+    assert found(content.decode()) == ([], ["the tag of this repository is set elsewhere"])
