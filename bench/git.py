@@ -1,11 +1,12 @@
 """One handoff on a GitOps monorepo over smart HTTP, against clones and against what git itself needs at least.
 
-    make bench-git N="100 1000 10000"        RUNS=7, BRANCHES=20000 and DELAY=0.02 (seconds a request) for more
+    make bench-git N="100 1000 10000"        RUNS=7; DELAY=0.02 (seconds a request); BRANCHES=20000 (0: without)
 
 The server is another process on loopback. All ways do the same to the same file of a service that is drawn anew for
 each run: read, change one pin, commit, push a new branch. Ours is the library's own handoff with policy and plan.
 Interpreter start and the pull request's call are left out for all. The floor is ``git ls-remote`` and ``git push``
-of a commit that is ready.
+of a commit that is ready. The largest size is measured once more with many branches on the server, without the clones.
+A ratio is the median over the turns, each of which has every way once.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Way:
 class Bench:
     """All ways on one repository."""
 
-    def __init__(self, services: int, server: Server, scratch: Path, bare: Path) -> None:
+    def __init__(self, services: int, server: Server, scratch: Path, bare: Path, *, clones: bool) -> None:
         self._server, self._scratch, self._bare = server, scratch, bare
         self._order = itertools.cycle(random.Random(1).sample(range(services), services))
         self._run = 0
@@ -93,16 +94,15 @@ class Bench:
             _FLOOR: Way(self._floor),
             _OURS_COLD: Way(self._cold),
             _OURS_WARM: Way(self._warm),
-            _SHALLOW: Way(lambda run: self._worktree(run, "--depth=1")),
-            _FULL: Way(lambda run: self._worktree(run)),
         }
+        if clones:
+            self.ways[_SHALLOW] = Way(lambda run: self._worktree(run, "--depth=1"))
+            self.ways[_FULL] = Way(lambda run: self._worktree(run))
 
-    def measure(self, runs: int, most_full_clones: int) -> None:
+    def measure(self, runs: int) -> None:
         """Every way in turn, ``runs`` times; a first turn that does not count warms everything up."""
         for turn in range(runs + 1):
-            for name, way in self.ways.items():
-                if name == _FULL and turn > most_full_clones:
-                    continue
+            for way in self.ways.values():
                 act = way.prepare(self._next())
                 self._server.counts()
                 begin = time.perf_counter()
@@ -208,29 +208,32 @@ def _peak_mebibytes(act: Callable[[], None]) -> float:
     return float(receiver.recv()) / 1024
 
 
-def _report(services: int, ways: Mapping[str, Way]) -> dict[str, float]:
-    floor = statistics.median(ways[_FLOOR].seconds)
+def _x_floor(ways: Mapping[str, Way], name: str) -> float:
+    pairs = zip(ways[name].seconds, ways[_FLOOR].seconds, strict=True)
+    return statistics.median(taken / floor for taken, floor in pairs)
+
+
+def _report(title: str, ways: Mapping[str, Way]) -> None:
     rows = [
         (
             name,
             f"{statistics.median(way.seconds) * 1e3:.0f}",
-            statistics.median(way.seconds) / floor,
-            statistics.median(way.mebibytes),
-            statistics.median(way.requests),
+            _x_floor(ways, name),
+            f"{statistics.median(way.mebibytes):.3f}",
+            f"{statistics.median(way.requests):.0f}",
             f"{way.peak:.0f}",
             len(way.seconds),
         )
         for name, way in ways.items()
     ]
-    print(f"\n{services} services, {services * 6} files")
+    print(f"\n{title}")
     print(table(("way", "ms (median)", "x floor", "MiB", "requests", "peak MiB", "runs"), rows), flush=True)
-    return {
-        "cold_x_floor": statistics.median(ways[_OURS_COLD].seconds) / floor,
-        "warm_x_floor": statistics.median(ways[_OURS_WARM].seconds) / floor,
-        "cold_mib": statistics.median(ways[_OURS_COLD].mebibytes),
-        "full_clone_x_floor": statistics.median(ways[_FULL].seconds) / floor,
-        "depth_1_x_floor": statistics.median(ways[_SHALLOW].seconds) / floor,
-    }
+
+
+def _figures(ways: Mapping[str, Way]) -> dict[str, float]:
+    short = {_OURS_COLD: "cold", _OURS_WARM: "warm", _FULL: "full_clone", _SHALLOW: "depth_1"}
+    ratios = {f"{short[name]}_x_floor": _x_floor(ways, name) for name in ways if name in short}
+    return {**ratios, "cold_mib": statistics.median(ways[_OURS_COLD].mebibytes)}
 
 
 def _add_branches(bare: Path, number: int) -> None:
@@ -241,28 +244,37 @@ def _add_branches(bare: Path, number: int) -> None:
     run_git(bare, "pack-refs", "--all")
 
 
+def _measured(size: int, runs: int, delay: float, branches: int = 0) -> dict[str, float]:
+    """Measure one size and print its table; with branches, without the clones."""
+    with tempfile.TemporaryDirectory(prefix="bench-git-", dir=os.environ.get("BENCH_SCRATCH")) as folder:
+        scratch = Path(folder)
+        root = scratch / "root"
+        root.mkdir()
+        bare = root / "gitops.git"
+        shutil.copytree(prepared(size), bare)
+        _add_branches(bare, branches)
+        with serving(root, delay) as server:
+            bench = Bench(size, server, scratch, bare, clones=not branches)
+            bench.measure(runs)
+    many = f", {branches} branches" if branches else ""
+    _report(f"{size} services, {size * 6} files{many}", bench.ways)
+    return _figures(bench.ways)
+
+
 def main() -> None:
     """Measure each size, print its table, print the figures (of the largest size, the others with their size)."""
-    sizes = [int(size) for size in os.environ.get("N", "100 1000 10000").split()]
+    sizes = sorted(int(size) for size in os.environ.get("N", "100 1000 10000").split())
     runs, delay = int(os.environ.get("RUNS", "7")), float(os.environ.get("DELAY", "0"))
-    branches = int(os.environ.get("BRANCHES", "0"))
+    branches = int(os.environ.get("BRANCHES", "20000"))
     figures: dict[str, float] = {}
     for size in sizes:
-        with tempfile.TemporaryDirectory(prefix="bench-git-", dir=os.environ.get("BENCH_SCRATCH")) as folder:
-            scratch = Path(folder)
-            root = scratch / "root"
-            root.mkdir()
-            bare = root / "gitops.git"
-            shutil.copytree(prepared(size), bare)
-            _add_branches(bare, branches)
-            with serving(root, delay) as server:
-                bench = Bench(size, server, scratch, bare)
-                bench.measure(runs, most_full_clones=runs if size <= 1000 else 3)
-            measured = _report(size, bench.ways)
-        if size == max(sizes):
-            figures |= measured
-        else:
-            figures |= {f"{name}_at_{size}": value for name, value in measured.items() if name.endswith("x_floor")}
+        measured = _measured(size, runs, delay)
+        if size < sizes[-1]:
+            measured = {f"{name}_at_{size}": value for name, value in measured.items() if name.endswith("x_floor")}
+        figures |= measured
+    if branches:
+        measured = _measured(sizes[-1], runs, delay, branches)
+        figures |= {f"{name}_at_{branches}_branches": measured[name] for name in ("cold_x_floor", "warm_x_floor")}
     finish("bench-git", figures)
 
 
