@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -26,25 +27,40 @@ def leftovers(
     repositories = [image.repository for image in images]
     if not (mentions(file.content, repositories) or any(one.name.encode() in file.content for one in names)):
         return
-    everywhere = replace(options, places=(), containers=(), names=(), arguments=True, embedded=True)
-    usual = {problem.place: problem for problem in find_pins(file.path, file.content, _usual(options)).unresolved}
-    seen = find_pins(file.path, file.content, everywhere)
-    for problem in usual.values():
+    if not names and _all_edited(file.content, repositories, [pin for edit in edits for pin in edit.pins]):
+        return
+    plain = replace(options, places=(), containers=(), names=())
+    told: set[str] = set()
+    for problem in find_pins(file.path, file.content, plain).unresolved:
         if _names_one(problem, file.content, repositories, names):
+            told.add(_outer(problem.place))
             yield problem
-    if options.places or options.containers:
+    if options.places or options.containers or (options.arguments and options.embedded):
         return
     done = {pin.at for edit in edits for pin in edit.pins}
-    told = {place.partition("::")[0] for place in usual}
-    for pin in seen.pins:
-        if pin.image.repository in repositories and pin.at not in done and pin.place.partition("::")[0] not in told:
+    for pin in find_pins(file.path, file.content, replace(plain, arguments=True, embedded=True)).pins:
+        if pin.image.repository in repositories and pin.at not in done and _outer(pin.place) not in told:
             reason = _reason(pin, options)
             if reason is not None:
                 yield Unresolved(pin.path, pin.line, pin.place, reason, text=pin.text)
 
 
-def _usual(options: ScanOptions) -> ScanOptions:
-    return replace(options, places=(), containers=(), names=())
+def _all_edited(content: bytes, repositories: Sequence[Repository], pins: Sequence[Pin]) -> bool:
+    """By the bytes: on every line the names are not more than the pins there. Then nothing needs a second look.
+
+    Most files are so. A pin may stand for several names only by an anchor, so with one in the file this says no.
+    """
+    if b"&" in content:
+        return False
+    paths = {repository.path.removeprefix("library/").encode() for repository in repositories}
+    here = Counter(pin.line for pin in pins)
+    lines = enumerate(content.split(b"\n"), start=1)
+    return all(sum(map(line.count, paths)) <= here[number] for number, line in lines)
+
+
+def _outer(place: str) -> str:
+    """The place in the file; behind it may stand one in a text."""
+    return place.partition("::")[0]
 
 
 def _names_one(

@@ -427,3 +427,26 @@ def test_an_entry_of_the_wanted_name_that_is_filled_in_later_is_told(tree: Path)
     (tree / "overlays/dev/kustomization.yaml").write_text("images:\n- name: app-placeholder\n  newTag: ${TAG}\n")
     result = set_images_in(Request((tree,), names=(named("app-placeholder", "ghcr.io/acme/api:v2"),)))
     assert [one.where for one in result.left] == ["overlays/dev/kustomization.yaml:3"]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        "a: {image: 'ghcr.io/acme/api:v1'}\nb: {image: 'ghcr.io/acme/api:${TAG}'}\n",
+        "[{image: 'ghcr.io/acme/api:v1'}, {image: 'ghcr.io/acme/api:${TAG}'}]\n",
+        "[&x {image: 'ghcr.io/acme/api:v1'}, *x, {image: 'ghcr.io/acme/api:${TAG}'}]\n",
+        "a: {image: {repository: ghcr.io/acme/api, tag: v1}}\n"
+        "b: {image: {repository: ghcr.io/acme/api, tag: '${TAG}'}}\n",
+        "a:\n  image:\n    repository: ghcr.io/acme/api\n    tag: v1\nb: {image: 'ghcr.io/acme/api:${TAG}'}\n",
+    ],
+)
+def test_however_near_it_stands_to_a_pin_what_is_left_is_told(tree: Path, manifest: str) -> None:
+    (tree / "app.yaml").write_text(manifest)
+    result = set_images_in(Request((tree / "app.yaml",), (PLAIN,)))
+    assert result.changed
+    assert len(result.left) == 1
+
+
+def test_a_comment_that_names_the_image_is_not_left_over(tree: Path) -> None:
+    (tree / "app.yaml").write_text("# ghcr.io/acme/api:v1\nimage: ghcr.io/acme/api:v1 # was ghcr.io/acme/api:v0\n")
+    assert set_images_in(Request((tree / "app.yaml",), (PLAIN,))).left == ()
