@@ -14,6 +14,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pin": ("orchestrator.cli.pin", "Hand off images that were built elsewhere."),
     "pins": ("orchestrator.cli.pins", "List every pin in files or folders."),
     "set-image": ("orchestrator.cli.set_image", "Set images in local files, touching no other byte."),
+    "hold": ("orchestrator.cli.hold", "Keep an image of an environment as it is: set, list, lift."),
+    "veto": ("orchestrator.cli.veto", "Keep a digest out of an environment: set, list, lift."),
     "forge": ("orchestrator.cli.forge", "Look into the embedded local forge, and act on it."),
     "schema": ("orchestrator.cli.schema", "Print the JSON Schema of a configuration file or a record."),
 }

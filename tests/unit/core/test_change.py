@@ -117,7 +117,7 @@ _branches = st.text(max_size=12).filter(_is_branch)
 _positions = st.builds(Position, _branches, st.integers(1, 10**9))
 _changes = st.builds(
     Change,
-    st.sampled_from(list(Action)),
+    st.sampled_from([Action.RELEASE, Action.PIN, Action.PROMOTE]),
     _environments,
     _words,
     st.lists(_images, min_size=1, max_size=4).map(tuple),
