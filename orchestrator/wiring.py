@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -19,8 +19,10 @@ from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import Repository
 from orchestrator.core.names import CommitId, InvalidName, RemoteURL
 from orchestrator.core.release import SourceCommit
-from orchestrator.engine.clock import SystemClock
+from orchestrator.core.secret import Secret
+from orchestrator.engine.clock import Clock, SystemClock
 from orchestrator.forges.base import Forge
+from orchestrator.forges.choice import ForgeKind, forge_kind
 from orchestrator.git.credentials import GitCredentials
 from orchestrator.git.identity import Identity
 from orchestrator.git.signing import GPGSigner, Signer, SSHSigner
@@ -94,7 +96,8 @@ def _ports(settings: Settings, application: LoadedApplication, identity: Identit
     registry = stack.enter_context(
         closing(HttpRegistry(logins, clock=clock, ca_bundle=_ca_bundle(os.environ), seconds=patience))
     )
-    git_logins = _git_credentials(os.environ)
+    remote = _Remote(url, clock, patience)
+    forge, git_logins = _forge(gitops.forge, remote, application.directory, identity, stack)
     repository = stack.enter_context(
         closing(
             GitRepository(
@@ -110,19 +113,76 @@ def _ports(settings: Settings, application: LoadedApplication, identity: Identit
             )
         )
     )
-    forge = _forge(gitops.forge, url, application.directory, identity)
     return Ports(engine, engine, registry, repository, forge, clock, reporter)
 
 
-def _forge(setting: str, url: RemoteURL, directory: Path, identity: Identity) -> Forge | None:
-    """The forge that the configuration names, or the one that the repository's URL tells; None when neither does."""
-    from orchestrator.forges.local import LocalForge
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    """The GitOps repository, and how patient we are with its forge."""
 
-    if setting != "auto":
-        return LocalForge(remote_url(setting, directory).local_path, actor=identity.name)
-    if url.scheme == "file":
-        return LocalForge(url.local_path, actor=identity.name)
-    return None  # an environment that is committed to needs none; preflight says so where one is needed
+    url: RemoteURL
+    clock: Clock
+    patience: float
+
+
+def _forge(
+    setting: str, remote: _Remote, directory: Path, identity: Identity, stack: ExitStack
+) -> tuple[Forge | None, GitCredentials]:
+    """The forge that the configuration names, or that the repository's host tells; None when neither does, since an
+    environment that is committed to needs none. With it, git's login: a GitHub App gives git its tokens too."""
+    environment = os.environ
+    match forge_kind(setting, remote.url, environment):
+        case ForgeKind.LOCAL:
+            from orchestrator.forges.local import LocalForge
+
+            path = remote.url if setting == "auto" else remote_url(setting, directory)
+            return LocalForge(path.local_path, actor=identity.name), _git_credentials(environment)
+        case ForgeKind.GITHUB:
+            return _github(remote, environment, stack)
+        case ForgeKind.GITLAB:
+            return _gitlab(remote, environment, stack), _git_credentials(environment)
+    return None, _git_credentials(environment)
+
+
+def _github(remote: _Remote, environment: Mapping[str, str], stack: ExitStack) -> tuple[Forge, GitCredentials]:
+    from orchestrator.forges.github import GitHubForge, GitHubSettings, app_login
+    from orchestrator.forges.github_address import GitHubAddress
+    from orchestrator.forges.github_login import BearerToken
+
+    address = GitHubAddress.of(remote.url, environment.get("HYBRID_CI_FORGE_URL") or None)
+    settings = GitHubSettings(remote.clock, ca_bundle=_ca_bundle(environment), patience=remote.patience)
+    credentials = _git_credentials(environment)
+    app, key = environment.get("HYBRID_CI_GITHUB_APP_ID"), read_secret("HYBRID_CI_GITHUB_APP_KEY", environment)
+    installed = app_login(app, key, address, settings, redactor.add) if app and key else None
+    if installed is not None:
+        stack.callback(installed.close)
+        if credentials.token is None:
+            credentials = replace(credentials, token=installed.token)
+    forge = GitHubForge(address, installed or BearerToken(_forge_token(environment)), settings)
+    stack.callback(forge.close_connections)
+    return forge, credentials
+
+
+def _gitlab(remote: _Remote, environment: Mapping[str, str], stack: ExitStack) -> Forge | None:
+    """None without any token: preflight says so where a forge is needed."""
+    from orchestrator.forges.gitlab import GitLabForge, GitLabSettings
+    from orchestrator.forges.gitlab_address import locate
+    from orchestrator.forges.gitlab_api import TokenKind, TokenLogin
+
+    own, job = _forge_token(environment), read_secret("CI_JOB_TOKEN", environment)
+    token = own or job
+    if token is None:
+        return None
+    login = TokenLogin(token, TokenKind.JOB if token == job else TokenKind.ACCESS)
+    settings = GitLabSettings(remote.clock, ca_bundle=_ca_bundle(environment), patience=remote.patience)
+    forge = GitLabForge(locate(remote.url, environment.get("HYBRID_CI_FORGE_URL") or None), login, settings)
+    stack.callback(forge.close_connections)
+    return forge
+
+
+def _forge_token(environment: Mapping[str, str]) -> Secret | None:
+    """The forge's own token, else the one that git has: they are the same, as a rule."""
+    return read_secret("HYBRID_CI_FORGE_TOKEN", environment) or read_secret("HYBRID_CI_GIT_TOKEN", environment)
 
 
 def _identity(environment: Mapping[str, str]) -> Identity:

@@ -15,7 +15,8 @@ from orchestrator.core.secret import MASK, Redactor, Secret
 
 # Our own settings that hold secrets, and those of others that a job commonly carries.
 SECRET_VARIABLES = (
-    "HYBRID_CI_GIT_TOKEN", "HYBRID_CI_FORGE_TOKEN", "HYBRID_CI_REGISTRY_PASSWORD", "HYBRID_CI_SIGNING_KEY",
+    "HYBRID_CI_GIT_TOKEN", "HYBRID_CI_FORGE_TOKEN", "HYBRID_CI_REGISTRY_PASSWORD",
+    "HYBRID_CI_SIGNING_KEY", "HYBRID_CI_GITHUB_APP_KEY",
     "GITHUB_TOKEN", "GH_TOKEN", "GITLAB_TOKEN", "CI_JOB_TOKEN", "CI_REGISTRY_PASSWORD",
 )  # fmt: skip
 _SECRET_PREFIXES = ("HYBRID_CI_REGISTRY_PASSWORD_",)

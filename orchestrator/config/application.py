@@ -114,7 +114,7 @@ class GitOpsConfig(Model):
     forge: Annotated[str, AfterValidator(gitops_url)] = Field(
         default="auto",
         min_length=1,
-        description="'auto' (by the repository's host), or the path of an embedded local forge.",
+        description="'auto' (by the repository's host), 'github', 'gitlab', or the path of an embedded local forge.",
     )
 
 

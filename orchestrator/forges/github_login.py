@@ -37,8 +37,14 @@ class BearerToken:
             raise ConfigurationError("the token holds a line break or worse", where=token.source, hint="set it bare")
         self._header = Secret(f"Bearer {token.reveal()}", token.source) if token is not None else None
 
-    def authorization(self) -> Secret | None:
-        """``Bearer …``; None without a token."""
+    def authorization(self) -> Secret:
+        """``Bearer …``. Raises ConfigurationError without a token, before anything is asked."""
+        if self._header is None:
+            raise ConfigurationError(
+                "there is no token for GitHub",
+                where="$HYBRID_CI_FORGE_TOKEN",
+                hint="set it, or HYBRID_CI_GIT_TOKEN for both, or HYBRID_CI_GITHUB_APP_ID and HYBRID_CI_GITHUB_APP_KEY",
+            )
         return self._header
 
     def renew(self) -> bool:
@@ -86,6 +92,10 @@ class AppLogin:
     def token(self) -> Secret:
         """The token itself, for git. Raises as ``authorization``."""
         return self._current().token
+
+    def close(self) -> None:
+        """End the connections."""
+        self._calls.close()
 
     def renew(self) -> bool:
         """Forget the token; the next one is a new one."""
@@ -157,7 +167,8 @@ class AppKey:
 
     def __init__(self, app: str, key: Secret, on_secret: Callable[[Secret], None]) -> None:
         """Raises ConfigurationError for a key that signs nothing."""
-        self._app = AppAuth(int(app) if app.isdecimal() else app, key.reveal())
+        pem = key.reveal() if "\n" in key.reveal() else key.reveal().replace("\\n", "\n")  # as variables often hold it
+        self._app = AppAuth(int(app) if app.isdecimal() else app, pem)
         self._source, self._on_secret = key.source, on_secret
         self.authorization()
 

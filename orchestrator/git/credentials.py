@@ -11,7 +11,7 @@ import contextlib
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -38,20 +38,21 @@ _SSH_OPTIONS = (
 class GitCredentials:
     """How to log in at the GitOps repository's host.
 
-    ``token`` with ``username`` for https; ``ssh_key`` and ``known_hosts`` for ssh, where the agent and the
-    user's own files serve when they are None. ``ca_bundle`` is a file of trusted authorities for https.
+    ``token`` (or what gives one, where tokens expire) with ``username`` for https; ``ssh_key`` and ``known_hosts``
+    for ssh, where the agent and the user's own files serve when they are None. ``ca_bundle`` is a file of trusted
+    authorities for https.
     """
 
-    token: Secret | None = None
+    token: Secret | Callable[[], Secret] | None = None
     username: str = "x-access-token"
     ssh_key: Path | None = None
     known_hosts: Path | None = None
     ca_bundle: Path | None = None
 
     def __post_init__(self) -> None:
-        token = self.token.reveal() if self.token else ""
-        if any(c in text for text in (token, self.username) for c in "\r\n\0"):
-            source = self.token.source if self.token else None
+        token = self.token if isinstance(self.token, Secret) else None
+        if any(c in text for text in (token.reveal() if token else "", self.username) for c in "\r\n\0"):
+            source = token.source if token else None
             raise ConfigurationError(
                 "the Git token or user name holds a line break", where=source, hint="set the bare value"
             )
@@ -88,10 +89,11 @@ def _http(url: RemoteURL, credentials: GitCredentials) -> Iterator[Transport]:
     settings: list[tuple[str, str]] = []
     if credentials.ca_bundle:
         settings.append(("http.sslCAInfo", str(credentials.ca_bundle)))
-    if credentials.token is None:
+    token = credentials.token() if callable(credentials.token) else credentials.token
+    if token is None:
         yield Transport(protocols=(url.scheme,), configuration=settings)
         return
-    answer = f"username={credentials.username}\npassword={credentials.token.reveal()}\n"
+    answer = f"username={credentials.username}\npassword={token.reveal()}\n"
     with nameless_file(answer.encode()) as descriptor:
         settings.append((f"credential.{_origin(url)}.helper", _helper(descriptor)))
         yield Transport(protocols=(url.scheme,), configuration=settings, pass_fds=(descriptor,))
