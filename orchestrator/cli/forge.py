@@ -220,7 +220,8 @@ def _configured(settings: Settings) -> Path:
 
     application = load_application(settings.config)
     gitops = application.config.gitops
-    return remote_url(gitops.repository if gitops.forge in ("auto", "github", "gitlab") else gitops.forge, application.directory).local_path
+    place = gitops.repository if gitops.forge in ("auto", "github", "gitlab") else gitops.forge
+    return remote_url(place, application.directory).local_path
 
 
 def _commit(text: str | None) -> CommitId | None:
