@@ -20,7 +20,7 @@ _LAG_SECONDS = 120.0  # for how long a list may not show yet what was just made
 
 
 class MergeRequests:
-    """The merge requests of one project, from branches of the project itself: forks' ones are nobody's here."""
+    """The merge requests of one project. One from a fork is shown, and never taken for ours."""
 
     def __init__(self, api: GitLabApi) -> None:
         self._api = api
@@ -30,7 +30,8 @@ class MergeRequests:
 
     def find(self, head: BranchName, base: BranchName) -> Sequence[PullRequest]:
         """All between these branches, newest first."""
-        return self._listed({"state": "all", "source_branch": head.value, "target_branch": base.value})
+        found = self._listed({"state": "all", "source_branch": head.value, "target_branch": base.value})
+        return [one for one in found if not one.fork]
 
     def listed(self, state: PullRequestState | None) -> Sequence[PullRequest]:
         """All in this state (all when None), newest first."""
@@ -60,7 +61,7 @@ class MergeRequests:
     def told(self, found: Iterable[Json]) -> Sequence[PullRequest]:
         """The merge requests as ours. One or more further requests tell where the open ones' branches are."""
         found = tuple(found)
-        heads = {shapes.branch(one, "source_branch") for one in found if shapes.state_of(one) is PullRequestState.OPEN}
+        heads = {shapes.branch(one, "source_branch") for one in found if _has_branch(one)}
         tips = self.tips(heads)
         return [shapes.pull_request(one, tips) for one in found]
 
@@ -91,8 +92,7 @@ class MergeRequests:
             found = self._api.pages(self.path, {**query, "scope": "all", "order_by": "created_at", "sort": "desc"})
         except Declined as declined:
             raise (no_project(self._api) if declined.status == 404 else declined) from None
-        ours = sorted(filter(shapes.is_own, found), key=lambda one: shapes.number(one, "iid"), reverse=True)
-        return self.told(ours)
+        return self.told(sorted(found, key=lambda one: shapes.number(one, "iid"), reverse=True))
 
     # --- opening -------------------------------------------------------------------------------------------------
 
@@ -224,4 +224,9 @@ def not_open(there: PullRequest) -> NotOpen:
 
 
 def _fits(there: PullRequest, draft: PullRequestDraft) -> bool:
-    return there.state is PullRequestState.OPEN and (there.head, there.base) == (draft.head, draft.base)
+    pair = (there.head, there.base) == (draft.head, draft.base)
+    return there.state is PullRequestState.OPEN and pair and not there.fork
+
+
+def _has_branch(data: Json) -> bool:
+    return shapes.state_of(data) is PullRequestState.OPEN and not shapes.fork(data)

@@ -106,9 +106,15 @@ def moment(data: Json, name: str) -> datetime | None:
 # --- merge requests --------------------------------------------------------------------------------------------------
 
 
-def is_own(data: Json) -> bool:
-    """The source branch is in the project itself: a fork may have a branch of the same name."""
-    return number(data, "source_project_id") == number(data, "target_project_id")
+def fork(data: Json) -> str:
+    """The other project that the source branch is in; empty when it is the project's own branch.
+
+    GitLab tells its number only, and nothing once it was deleted.
+    """
+    source = data.get("source_project_id")
+    if source == number(data, "target_project_id"):
+        return ""
+    return f"project {source}" if isinstance(source, int) else "a project that was deleted"
 
 
 def pull_request(data: Json, tips: Mapping[BranchName, CommitId]) -> PullRequest:
@@ -118,14 +124,14 @@ def pull_request(data: Json, tips: Mapping[BranchName, CommitId]) -> PullRequest
     """
     head, state = branch(data, "source_branch"), state_of(data)
     title, draft = split_title(text(data, "title"))
-    told = maybe_commit(data, "sha")
+    told, other = maybe_commit(data, "sha"), fork(data)
     return PullRequest(
         number=number(data, "iid"),
         url=text(data, "web_url"),
         title=title,
         body=given_text(maybe_text(data, "description")),
         head=head,
-        head_commit=tips.get(head) if state is PullRequestState.OPEN else told,
+        head_commit=tips.get(head) if state is PullRequestState.OPEN and not other else told,
         base=branch(data, "target_branch"),
         state=state,
         author=text(child(data, "author"), "username"),
@@ -134,6 +140,7 @@ def pull_request(data: Json, tips: Mapping[BranchName, CommitId]) -> PullRequest
         created=moment(data, "created_at"),
         updated=moment(data, "updated_at"),
         labels=labels(data),
+        fork=other,
     )
 
 

@@ -75,7 +75,16 @@ def test_a_fork_s_look_alike_is_never_adopted(world: World) -> None:
     assert world.forge.pull_requests(BOT, MAIN) == []
     opened = world.forge.open(draft())
     assert (opened.number, opened.head_commit, opened.author) == (2, head, "bot")
-    assert world.forge.list() == [opened]
+    assert [(one.number, one.fork) for one in world.forge.list()] == [(2, ""), (1, f"project {fork.id}")]
+
+
+def test_a_merge_request_of_a_fork_that_was_deleted_is_shown(world: World) -> None:
+    world.server.open_merge_request(world.project, "gone", MAIN.value, "Old", "", "mallory", 99)
+    told = world.server.shown(world.project, world.only, single=True)
+    told |= {"source_project_id": None, "sha": None}
+    world.server.fail(Reply(200, told), SHOW)
+    shown = world.forge.show(1)
+    assert (shown.fork, shown.head_commit) == ("a project that was deleted", None)
 
 
 def test_commands_in_texts_are_not_run(world: World) -> None:
