@@ -143,10 +143,10 @@ class Bench:
         path = f"apps/{service(number)}/overlays/dev/kustomization.yaml"
         content = _edited(run_git(self._ready, "show", f"main:{path}"), run)
         blob = run_git(self._ready, "hash-object", "-w", "--stdin", stdin=content).strip()
-        index = {"GIT_INDEX_FILE": str(self._scratch / "index")}
-        run_git(self._ready, "read-tree", "main", **index)
-        run_git(self._ready, "update-index", "--cacheinfo", f"100644,{blob},{path}", **index)
-        tree = run_git(self._ready, "write-tree", **index).strip()
+        index = self._scratch / "index"
+        run_git(self._ready, "read-tree", "main", index=index)
+        run_git(self._ready, "update-index", "--cacheinfo", f"100644,{blob},{path}", index=index)
+        tree = run_git(self._ready, "write-tree", index=index).strip()
         commit = run_git(self._ready, "commit-tree", tree, "-p", "main", "-m", f"Run {run}").strip()
 
         def act() -> None:
@@ -174,8 +174,10 @@ def _edited(text: str, run: int) -> str:
     return re.sub(r"newTag: .*", f"newTag: run-{run}", text)
 
 
-def run_git(directory: Path, *argv: str, stdin: str | None = None, **extra: str) -> str:
-    """Run git with a fixed identity and nothing of the machine; gives stdout."""
+def run_git(
+    directory: Path, *argv: str, stdin: str | None = None, seconds: float | None = None, index: Path | None = None
+) -> str:
+    """Run git with a fixed identity and nothing of the machine; gives stdout. Raises subprocess.SubprocessError."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": "/nonexistent",
@@ -187,7 +189,14 @@ def run_git(directory: Path, *argv: str, stdin: str | None = None, **extra: str)
         "GIT_COMMITTER_EMAIL": "bench@example.com",
     }
     done = subprocess.run(
-        ["git", *argv], cwd=directory, input=stdin, capture_output=True, text=True, env=environment | extra, check=True
+        ["git", *argv],
+        cwd=directory,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=environment | ({"GIT_INDEX_FILE": str(index)} if index is not None else {}),
+        check=True,
+        timeout=seconds,
     )
     return done.stdout
 
