@@ -32,6 +32,7 @@ _BRACKETS_PER_LEVEL = 10
 
 _SHORT = 4096  # characters: below it counting line ends is as good as looking them up
 _LINE_END = re.compile("\n")
+_REGISTRY_KEY = re.compile(r"(?:registry|Registry|hub)[\"']?\s*:")
 _TEMPLATE_LINE = re.compile(r"\{\{|\{%|<%")
 
 
@@ -58,6 +59,7 @@ class Document:
     json: bool = False
     _ends: list[int] | None = None
     _policies: bool | None = None
+    _registries: bool | None = None
     _aliases: dict[int, list[Alias]] | None = None
     _places: Places | None = None
 
@@ -75,6 +77,13 @@ class Document:
         if self._policies is None:
             self._policies = "$imagepolicy" in self.text
         return self._policies
+
+    @property
+    def has_registries(self) -> bool:
+        """Some key may name a registry."""
+        if self._registries is None:
+            self._registries = _REGISTRY_KEY.search(self.text) is not None
+        return self._registries
 
     @property
     def places(self) -> Places:

@@ -26,7 +26,7 @@ class ScanOptions:
     size: int = 1024 * 1024
     depth: int = 100
     nodes: int = 200_000
-    references: int = 5_000
+    references: int = 3_000
     targets: tuple[Target, ...] = ()
     places: tuple[str, ...] = ()
     containers: tuple[str, ...] = ()

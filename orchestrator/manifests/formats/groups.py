@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from orchestrator.manifests.formats.common import FILLED_IN_LATER, STRING_TAGS, TEMPLATE, Found, Scan, whole
 from orchestrator.manifests.formats.keys import DIGESTS, NAMES, PREFIXES, REPOSITORIES, role_of
+from orchestrator.manifests.formats.registries import registry_above
 from orchestrator.manifests.formats.shapes import (
     Doubt,
     Parts,
     Reading,
     Setting,
     has_version,
+    host_of,
     joined,
     read_group,
     setting_of,
@@ -111,12 +113,21 @@ def _read(scan: Scan, mapping: Mapping, group: Group, owners: Table[int, int]) -
         return
     if isinstance(reading, Doubt):
         scan.problem(reading.at, reading.reason, _written(parts))
+    elif reading is not None and (registry := _left_out(scan, mapping, reading)) is not None:
+        scan.problem(reading.name, f"its registry may be {registry}, which the file sets for several", _written(parts))
     elif reading is not None:
         yield from form_of(scan, reading, group, setting)
     for role in NAMES if len(parts.keys() & _NAMES) > 1 else ():
         other = parts.get(role)
         if other is not None and id(other) not in owners and not any(other is one for one in used):
             yield from whole(scan, roles[role], other, strict=True)
+
+
+def _left_out(scan: Scan, mapping: Mapping, reading: Reading) -> str | None:
+    """A registry that the file sets elsewhere for names that have none, as this one."""
+    if host_of(joined(reading.before, reading.name.value)) or parse(reading.name.value) is None:
+        return None
+    return registry_above(scan.document, mapping)
 
 
 def _written(parts: Parts) -> str:

@@ -137,10 +137,11 @@ def has_version(reference: str) -> bool:
 def host_of(name: str) -> str:
     """The registry that a name spells out; empty when it has none."""
     first, slash, _ = name.partition("/")
-    return first if slash and _is_host(first) else ""
+    return first if slash and is_host(first) else ""
 
 
-def _is_host(text: str) -> bool:
+def is_host(text: str) -> bool:
+    """The part before the first slash is a registry, by the rule of Docker's references."""
     return "." in text or ":" in text or text == "localhost"
 
 
@@ -195,7 +196,7 @@ def _repository_and_image(parts: Parts, setting: Setting) -> Judged:
     if has_version(inner):
         return _headed(parts, name)
     whole = joined(tuple(parts[role] for role in _heads(parts)), outer)
-    host = bool(host_of(whole)) or _is_host(whole)
+    host = bool(host_of(whole)) or is_host(whole)
     path = whole.split("/")[bool(host) :]
     if host_of(inner) or (path and path[-1] == inner) or not (host or (len(path) == 1 and "/" not in inner)):
         return Doubt(parts[name], _NAMELESS)
@@ -210,7 +211,7 @@ def _repository_and_name(parts: Parts, setting: Setting) -> Judged:
     if not outer:
         return _name(parts, setting)
     whole = joined(tuple(parts[role] for role in _heads(parts)), outer)
-    host = host_of(whole) or (whole if _is_host(whole) else "")
+    host = host_of(whole) or (whole if is_host(whole) else "")
     path = whole.split("/")[bool(host) :]
     if not path:
         return both
@@ -258,7 +259,7 @@ def _headed(parts: Parts, name: str) -> Judged:
     head, text = parts[heads[0]].value.strip("/"), parts[name].value
     if text.startswith(head + "/") or (host_of(text) and host_of(text) == head.partition("/")[0]):
         return Doubt(parts[name], _TWICE)
-    if not _is_host(head.partition("/")[0]) and joined((parts[heads[0]],), text).count("/") > 1:
+    if not is_host(head.partition("/")[0]) and joined((parts[heads[0]],), text).count("/") > 1:
         return Doubt(parts[name], f"{head!r} is no registry, and it can't be told which one it stands for")
     return heads, name
 

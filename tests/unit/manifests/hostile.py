@@ -22,6 +22,13 @@ def _fill(unit: str) -> str:
     return unit * (_LARGE // len(unit))
 
 
+def _below_anchors(depth: int) -> str:
+    """As many references as are allowed, below anchors in anchors that have thousands of aliases."""
+    images = ",".join(f"{{image: '{_REFERENCE}'}}" for _ in range(2900))
+    opened = "".join(f"&a{i} {{k{i}: " for i in range(depth))
+    return f"x: {opened}[{images}]{'}' * depth}\n" + "".join(f"z{i}: *a{i % depth}\n" for i in range(8000))
+
+
 def files() -> dict[str, bytes]:
     """Each file with its name."""
     texts = {
@@ -85,7 +92,15 @@ def files() -> dict[str, bytes]:
         + "".join(f"k{i}:\n  image: {{repository: ghcr.io/acme/api, tag: *t}}\n" for i in range(4000)),
         "a text of markers": "x: |\n"
         + "".join(f"  a ghcr.io/acme/api:1.{i} # hybrid-ci: ghcr.io/acme/api\n" for i in range(4000)),
-        "one flat mapping of images": "".join(f"k{i}:\n  image: ghcr.io/acme/api:1.{i}\n" for i in range(4900)),
+        "one flat mapping of images": "".join(f"k{i}:\n  image: ghcr.io/acme/api:1.{i}\n" for i in range(2900)),
+        "references below nested anchors": _below_anchors(95),
+        "references that merge": "b: &b {repository: ghcr.io/acme/api, tag: '1'}\n"
+        + "".join(f"k{i}: {{image: {{<<: *b, tag: '1'}}}}\n" for i in range(2900)),
+        "a name that all merge": "b: &b {image: ghcr.io/acme/api}\n"
+        + "".join(f"k{i}: {{<<: *b, tag: '1'}}\n" for i in range(2900)),
+        "references below a long key": "? " + "x" * 500_000 + "\n:\n" + f"- image: {_REFERENCE}\n" * 2900,
+        "tags without a name": "a:\n" + "- imageTag: v1\n" * 60_000,
+        "references in a text": "a: |\n" + "".join(f"  k{i}: {{image: '{_REFERENCE}'}}\n" for i in range(2900)),
         "too large": "a" * (2 * 1024 * 1024),
     }
     raw = {
@@ -107,7 +122,10 @@ def read(name: str, content: bytes) -> float:
     found = time.process_time()
     with contextlib.suppress(HybridCIError):
         set_image(RepoPath(name), content, IMAGE)
-    return max(found - begin, time.process_time() - found)
+    changed = time.process_time()
+    with contextlib.suppress(HybridCIError):
+        set_image(RepoPath(name), content, IMAGE, options)
+    return max(found - begin, changed - found, time.process_time() - changed)
 
 
 def main() -> None:
