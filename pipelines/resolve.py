@@ -46,7 +46,7 @@ def described(registry: Registry, name: str, reference: ImageReference, digest: 
         PinnedImage(reference.repository, digest, reference.tag),
         "index" if manifest.is_index else "manifest",
         manifest.config,
-        _platforms(registry, reference.repository, manifest),
+        platforms_of(registry, reference.repository, manifest),
     )
 
 
@@ -71,7 +71,8 @@ def _digest(registry: Registry, wanted: Wanted) -> Digest:
     return found
 
 
-def _platforms(registry: Registry, repository: Repository, manifest: RegistryManifest) -> tuple[Platform, ...]:
+def platforms_of(registry: Registry, repository: Repository, manifest: RegistryManifest) -> tuple[Platform, ...]:
+    """The platforms that an image is there for. Raises RemoteError."""
     if manifest.config is None:
         named = (entry.platform for entry in manifest.manifests if entry.platform is not None)
         return tuple(one for one in named if one.os != "unknown")  # attestations stand in indexes as unknown/unknown

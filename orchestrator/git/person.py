@@ -23,7 +23,7 @@ def who_asks(environment: Mapping[str, str], directory: Path) -> str:
     for name in ("HYBRID_CI_ACTOR", *_BY_CI):
         if found := _clean(environment.get(name, "")):
             return found
-    configured = (_configured(key, environment, directory) for key in ("user.email", "user.name"))
+    configured = (_configured(key, environment, directory) for key in ("user.name", "user.email"))
     return next((found for found in configured if found), _clean(environment.get("USER", "")) or "somebody")
 
 

@@ -1,0 +1,80 @@
+"""What environments run, and since when, told by the pins in the trees of a branch: nothing else decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from orchestrator.core.environment import Environment
+from orchestrator.core.facts import Run
+from orchestrator.core.names import CommitId, RepoPath
+from orchestrator.core.patterns import matches
+from orchestrator.gitops.base import CommitInfo, GitOpsRepository
+from orchestrator.manifests.pins import ScanOptions, find_pins
+
+_DEPTH = 500  # commits of the branch that a soak looks back over
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The environments of one branch that are looked at for an application."""
+
+    scope: str
+    environments: tuple[Environment, ...]
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """All their paths."""
+        return tuple(dict.fromkeys(one for each in self.environments for one in each.patterns(self.scope)))
+
+
+def runs_in(watched: Watched, files: Mapping[RepoPath, bytes]) -> tuple[Run, ...]:
+    """What the environments run by these files; each digest once."""
+    return tuple(dict.fromkeys(run for one in watched.environments for run in _pins(watched, one, files)))
+
+
+def _pins(watched: Watched, environment: Environment, files: Mapping[RepoPath, bytes]) -> Iterator[Run]:
+    options = ScanOptions(targets=environment.targets_for(watched.scope))
+    patterns = environment.patterns(watched.scope)
+    for path, content in files.items():
+        if any(matches(pattern, path.value) for pattern in patterns):
+            for pin in find_pins(path, content, options).pins:
+                if pin.image.digest is not None:
+                    yield Run(environment.name, pin.image.repository, pin.image.digest)
+
+
+def since(
+    repository: GitOpsRepository, watched: Watched, tip: CommitId, runs: Iterable[Run], oldest: datetime
+) -> tuple[Run, ...]:
+    """The same runs, each with the moment since which it has run without a break.
+
+    It looks back along the first parents until every run is told or ``oldest`` is reached: a run that is older is
+    given the time of the last commit that was looked at. A commit counts from its landing, which is not before that of
+    its parent, so a commit that was made earlier than it was merged wins no time.
+    """
+    history = repository.recent(tip, _DEPTH)
+    landed = _landing_times(history)
+    alive = dict.fromkeys(runs, landed[tip])
+    told: dict[Run, datetime] = {}
+    for commit in history:
+        if not alive:
+            break
+        there = set(alive) if commit.id == tip else set(runs_in(watched, repository.files(commit.id, watched.patterns)))
+        for run in [one for one in alive if one not in there]:
+            told[run] = alive.pop(run)
+        alive = dict.fromkeys(alive, landed[commit.id])
+        if landed[commit.id] <= oldest:
+            break
+    return tuple(replace(run, since=moment) for run, moment in {**told, **alive}.items())
+
+
+def _landing_times(history: Sequence[CommitInfo]) -> dict[CommitId, datetime]:
+    """When each commit came to the branch at the earliest: never before the one that it follows."""
+    times: dict[CommitId, datetime] = {}
+    latest = _EPOCH
+    for commit in reversed(history):
+        latest = max(latest, commit.committed or latest)
+        times[commit.id] = latest
+    return times
