@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, Unchanged, Updated
-from orchestrator.reports.records import PullRequestRecord, ReleaseRecord, image_records, source_record
+from orchestrator.reports.records import PullRequestRecord, ReleaseRecord, StageRecord, image_records, source_record
 from pipelines.release import ReleaseResult
 
 
@@ -22,6 +22,10 @@ def record_of(result: ReleaseResult, now: datetime) -> ReleaseRecord:
         created=now,
         source=source_record(result.release),
         images=image_records(result.release, result.unknown_digests),
+        stages=[
+            StageRecord(name=one.name, state=one.state, seconds=round(one.seconds, 3), reason=one.reason)
+            for one in result.stages
+        ],
         branch=branch,
         commit=commit,
         pull_request=_pull_request(outcome),

@@ -36,6 +36,7 @@ WORK: Mapping[Kind, Callable[[Run, Node], None]] = {
     Kind.HANDOFF: hand_off,  # the pull request
 }
 _MOST_JOBS = 4
+_RELEASED = "released already"
 _MADE = (Kind.BUILD, Kind.TEST, Kind.TESTED, Kind.PUSH)
 
 
@@ -119,7 +120,8 @@ def _made_already(graph: Graph) -> Mapping[str, str]:
     """A release that is pinned needs nothing that comes before the handoff."""
     handoff = next(node.name for node in graph.nodes if node.kind is Kind.HANDOFF)
     before = graph.ancestors(handoff)
-    return {node.name: "released already" for node in graph.nodes if node.name in before or node.kind in _MADE}
+    made = {node.name for node in graph.nodes if node.name in before or node.kind in _MADE}
+    return {node.name: _RELEASED for node in graph.nodes if node.name in made and node.kind is not Kind.PREFLIGHT}
 
 
 def _stage(run: Run, node: Node) -> Stage:
@@ -136,7 +138,7 @@ def _stage(run: Run, node: Node) -> Stage:
 def tell(ports: Ports, ran: Ran) -> None:
     """What did not run, and why."""
     for one in ran.ended.values():
-        if one.state is State.STOPPED or (one.state is State.SKIPPED and one.reason != "released already"):
+        if one.state is State.STOPPED or (one.state is State.SKIPPED and one.reason != _RELEASED):
             ports.reporter.note(f"{one.name}: {one.state} ({one.reason})")
 
 

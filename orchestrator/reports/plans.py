@@ -8,21 +8,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from orchestrator import __version__
 from orchestrator.core.errors import ConfigurationError
-from orchestrator.reports.records import SourceRecord
+from orchestrator.reports.records import Part, SourceRecord
 
 SCHEMA: Final = "hybrid-ci.plan/v1"
 _LARGEST = 64 * 1024 * 1024
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StagePlan(_Part):
+class StagePlan(Part):
     """One stage of the graph."""
 
     name: str
@@ -32,7 +28,7 @@ class StagePlan(_Part):
     reason: str | None = Field(description="Why it is skipped.")
 
 
-class ImagePlan(_Part):
+class ImagePlan(Part):
     """One image, and what would be done about it."""
 
     name: str
@@ -43,7 +39,7 @@ class ImagePlan(_Part):
     digest: str | None = Field(description="What the registry serves under this tag now, if anything.")
 
 
-class PinPlan(_Part):
+class PinPlan(Part):
     """One pin that the handoff would move."""
 
     path: str
@@ -55,7 +51,7 @@ class PinPlan(_Part):
     digest: str | None = Field(description="Null where only the push gives it.")
 
 
-class PlanDocument(_Part):
+class PlanDocument(Part):
     """Everything that a release with this plan does, and everything that the plan stands on."""
 
     schema_: Literal["hybrid-ci.plan/v1"] = Field(default=SCHEMA, alias="schema")

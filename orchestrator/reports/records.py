@@ -70,6 +70,15 @@ class ImageRecord(Part):
     tests: list[TestRecord]
 
 
+class StageRecord(Part):
+    """One stage of the run."""
+
+    name: str
+    state: str = Field(description="done, skipped, or 'failed, as it may'.")
+    seconds: float
+    reason: str | None = Field(description="Why it was skipped.")
+
+
 class PullRequestRecord(Part):
     """Where to look."""
 
@@ -92,6 +101,7 @@ class ReleaseRecord(Part):
     created: datetime
     source: SourceRecord | None
     images: list[ImageRecord]
+    stages: list[StageRecord] = Field(default_factory=list, description="The stages of the run, in their order.")
     branch: str | None = Field(description="Branch of the GitOps repository that holds the change.")
     commit: str | None = Field(description="Commit there.")
     pull_request: PullRequestRecord | None

@@ -1,0 +1,5 @@
+#!/bin/sh
+# How every service writes its log.
+log() {
+    echo "shop: $*"
+}
