@@ -46,25 +46,6 @@ def members(server: FakeGitLab, call: Call, token: Token, group: str) -> Reply:
     )
 
 
-@route("GET /projects/:project/labels")
-def labels(server: FakeGitLab, call: Call, token: Token, project: Project) -> Reply:
-    return server.page(call, list(project.labels), lambda name: _label(project, name))
-
-
-def _label(project: Project, name: str) -> dict[str, Any]:
-    return {
-        "id": project.labels[name],
-        "name": name,
-        "description": None,
-        "description_html": "",
-        "text_color": "#FFFFFF",
-        "color": "#6699cc",
-        "subscribed": False,
-        "priority": None,
-        "is_project_label": True,
-    }
-
-
 # --- merge requests --------------------------------------------------------------------------------------------------
 
 
@@ -244,7 +225,7 @@ def versions(server: FakeGitLab, call: Call, token: Token, project: Project, iid
             "merge_request_id": mr.iid,
             "state": "collected",
             "real_size": "1",
-            "patch_id_sha": None,
+            "patch_id_sha": one[1].sha,
         },
     )
 
