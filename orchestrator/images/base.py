@@ -24,6 +24,53 @@ class PushFailed(RemoteError):
 
 
 @dataclass(frozen=True, slots=True)
+class BuildSecret:
+    """A secret that one step of a build may read (``RUN --mount=type=secret,id=…``): it stays in no layer.
+
+    ``file`` holds it. The value is on no command line and in no environment.
+    """
+
+    id: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class BuildKitOptions:
+    """What only BuildKit can do.
+
+    ``ssh`` are agent sockets or keys as ``docker build --ssh`` takes them; ``cache_from`` and ``cache_to`` are registry
+    references; ``created`` is what ``SOURCE_DATE_EPOCH`` is set to (seconds since 1970), so that times in the image are
+    the commit's; ``builder`` names a buildx builder, perhaps a remote one.
+    """
+
+    secrets: tuple[BuildSecret, ...] = ()
+    ssh: tuple[str, ...] = ()
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+    created: int | None = None
+    provenance: bool = False
+    builder: str | None = None
+
+    @property
+    def needed(self) -> str | None:
+        """Why no other builder will do; None when one may."""
+        wishes = {
+            "a build secret": self.secrets,
+            "an ssh mount": self.ssh,
+            "a cache in a registry": (*self.cache_from, *self.cache_to),
+            "provenance": self.provenance,
+            "a named builder": self.builder,
+        }
+        return next((name for name, wished in wishes.items() if wished), None)
+
+    @property
+    def needs_buildx(self) -> str | None:
+        """What of it takes buildx; None when ``DOCKER_BUILDKIT=1 docker build`` does it too."""
+        wishes = {"cache-to": self.cache_to, "provenance": self.provenance, "a named builder": self.builder}
+        return next((name for name, wished in wishes.items() if wished), None)
+
+
+@dataclass(frozen=True, slots=True)
 class BuildSpec:
     """What to build. ``context`` and ``dockerfile`` are absolute paths.
 
@@ -39,6 +86,7 @@ class BuildSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
     bases: Mapping[str, BuiltImage] = field(default_factory=dict)
+    buildkit: BuildKitOptions = BuildKitOptions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from orchestrator.images.errors import LoginRefused
 
 _STEP = re.compile(r"(?:Step|STEP) (?P<step>\d+)/(?P<steps>\d+) ?: (?P<text>.*)", re.DOTALL)
 _BUILT = re.compile(r"Successfully built (?P<id>[0-9a-f]{12,64})")
-_EXIT = re.compile(r"returned a non-zero code: (?P<code>\d+)")
+_EXIT = re.compile(r"(?:returned a non-zero code|exit code): (?P<code>\d+)")
 _NO_LOGIN = re.compile(r"^(?!The command ).*(?:unauthorized|authentication required|no basic auth)", re.DOTALL)
 _MAX_LINE = 4 * 1024
 _LAST_LINES = 40
 # The engine's own trouble, as opposed to a Dockerfile that does not build.
-_ENGINE_TROUBLE = ("no space left on device", "toomanyrequests", "i/o timeout", "connection refused",
+ENGINE_TROUBLE = ("no space left on device", "toomanyrequests", "i/o timeout", "connection refused",
                    "connection reset", "TLS handshake timeout", "no such host", "context canceled",
                    "unexpected EOF", "server misbehaving", "Service Unavailable", "Bad Gateway")  # fmt: skip
 
@@ -94,18 +94,18 @@ class BuildStream:
                 hint="run docker login for its registry, or give its login as HYBRID_CI_REGISTRY_USERNAME_<HOST>",
                 details=[message],
             )
-        if not _EXIT.search(message) and any(trouble in message for trouble in _ENGINE_TROUBLE):
+        if not _EXIT.search(message) and any(trouble in message for trouble in ENGINE_TROUBLE):
             return RemoteError(
                 f"the engine could not build {self._spec.name}: {message}",
                 where=self._where(),
-                hint=_hint(message),
+                hint=hint_for(message),
                 details=self._last,
             )
         step = f" at step {self._step['step']} of {self._step['steps']}: {self._step['text']}" if self._step else ""
         return BuildFailed(
             f"the build of {self._spec.name} failed{step}"[:1000],
             where=self._where(),
-            hint=_hint(message),
+            hint=hint_for(message),
             details=[*self._last, message],
         )
 
@@ -134,14 +134,15 @@ def _error_of(event: Mapping[str, object]) -> str | None:
     return None if found is None else str(found)
 
 
-def _hint(message: str) -> str:
+def hint_for(message: str) -> str:
+    """What to do about what a builder says."""
     if "no space left on device" in message:
         return "free disk space where the engine keeps its images (docker system df, docker image prune)"
     if exit_code := _EXIT.search(message):
         return f"the command of this step ended with {exit_code['code']}; its output is above"
     if "requires BuildKit" in message or "BuildKit" in message:
         return "the build goes through the engine's classic builder; write this step without BuildKit's extensions"
-    if "COPY failed" in message or "ADD failed" in message:
+    if any(sign in message for sign in ("COPY failed", "ADD failed", "cache key", "calculate checksum")):
         return "the file is not in the build context; look at the path, at .dockerignore, and at what is left out"
     if "pull access denied" in message or "unauthorized" in message:
         return "the base image cannot be pulled; check its name and the registry login of this job"

@@ -59,6 +59,11 @@ class DockerEngine:
         return self._connect()
 
     @property
+    def host(self) -> str:
+        """Where the engine listens. Raises RemoteError or ConfigurationError when it can't be told."""
+        return self._client.host
+
+    @property
     def _host(self) -> str:
         return self._client.host
 
@@ -100,9 +105,15 @@ class DockerEngine:
     def build(self, spec: BuildSpec, reporter: Reporter) -> BuiltImage:
         """Build; the log goes to the reporter. Raises BuildFailed, ConfigurationError, RemoteError, TimedOut."""
         check_build_arguments(spec.arguments, self._redact, f"image {spec.name}: args")
+        if spec.buildkit.needed is not None:
+            raise ConfigurationError(
+                f"the build of {spec.name} asks for {spec.buildkit.needed}, and that takes BuildKit",
+                where=str(spec.dockerfile),
+                hint="set builder: buildkit, or auto, in the configuration",
+            )
         stage = f"build {spec.name}"
         context = plan_context(spec)
-        _tell_left_out(context, spec, reporter)
+        tell_left_out(context, spec, reporter)
         stream = BuildStream(spec)
         deadline = Deadline(self._clock, self._build_seconds)
         with engine_errors(self._host), self._client.streams():
@@ -122,7 +133,7 @@ class DockerEngine:
 
     def _build_events(self, spec: BuildSpec, context: Context) -> Iterator[Mapping[str, object]]:
         self._client.give_build_logins(self._base_logins(context.dockerfile))
-        self._name_bases(spec)
+        self.name_bases(spec)
         return _events(
             self._client.build(
                 fileobj=cast(Any, context.stream()),  # requests sends a generator in chunks
@@ -141,11 +152,12 @@ class DockerEngine:
             stream_ended=f"the build of {spec.name}",
         )
 
-    def _name_bases(self, spec: BuildSpec) -> None:
-        """Give each base of this run the local reference that the Dockerfile now names it by."""
-        for base in spec.bases.values():
-            local = local_reference(base)
-            self._client.tag(base.engine_id.value, str(local.repository), local.tag, force=True)
+    def name_bases(self, spec: BuildSpec) -> None:
+        """Give each base of this run the local reference that the Dockerfile now names it by. Raises RemoteError."""
+        with engine_errors(self._host):
+            for base in spec.bases.values():
+                local = local_reference(base)
+                self._client.tag(base.engine_id.value, str(local.repository), local.tag, force=True)
 
     def _base_logins(self, dockerfile: bytes) -> dict[str, dict[str, str]]:
         """The logins for the registries that the Dockerfile names, and for no other."""
@@ -153,6 +165,11 @@ class DockerEngine:
         logins = {host: login for host in sorted(hosts) if (login := self._credentials.login(host)) is not None}
         entries = {host: login.for_engine(host) for host, login in logins.items()}
         return {entry["serveraddress"]: entry for entry in entries.values()}
+
+    def describe_built(self, spec: BuildSpec, image: str) -> BuiltImage:
+        """What was built under this id, when it is for the platform that was asked for. Raises BuildFailed."""
+        with engine_errors(self._host):
+            return self._built(spec, image)
 
     def _built(self, spec: BuildSpec, image: str) -> BuiltImage:
         built = describe(spec.name, self._client.inspect_image(image))  # type: ignore[no-untyped-call]
@@ -163,6 +180,13 @@ class DockerEngine:
                 hint="take a base image that exists for this platform, or build on such a machine",
             )
         return built
+
+    def speaks_buildkit(self) -> bool:
+        """The engine has BuildKit in it, as Docker's has since 18.09; Podman only speaks Docker's API."""
+        with engine_errors(self._host):
+            version = self._client.version()
+        components = version.get("Components") or []
+        return not any("podman" in str(component.get("Name", "")).lower() for component in components)
 
     # --- ContainerEngine: fetch -----------------------------------------------------------------------------------
 
@@ -306,7 +330,8 @@ def _same_platform(wanted: Platform, built: Platform) -> bool:
     return same_machine and (wanted.variant is None or built.variant is None or wanted.variant == built.variant)
 
 
-def _tell_left_out(context: Context, spec: BuildSpec, reporter: Reporter) -> None:
+def tell_left_out(context: Context, spec: BuildSpec, reporter: Reporter) -> None:
+    """Say which files only our own list keeps out of the build context."""
     left_out = context.selection.left_out
     if not left_out:
         return

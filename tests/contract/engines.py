@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.image import Repository, TaggedImage
-from orchestrator.core.secret import Secret
+from orchestrator.core.secret import Redactor, Secret
 from orchestrator.images.base import BuildSpec, ContainerEngine, ImageBuilder, Registry
+from orchestrator.images.buildkit import BuildKit
 from orchestrator.images.credentials import Login
 from orchestrator.images.docker_engine import DockerEngine
 from orchestrator.images.engine_client import connect
@@ -23,6 +25,7 @@ from tests.simulators.engine import SimulatedEngine, Store
 from tests.simulators.registry import SimulatedRegistry
 
 KINDS = [*(f"simulated-{store.value}" for store in Store), pytest.param("docker", marks=pytest.mark.engine)]
+BUILDERS = [*KINDS, pytest.param("buildkit", marks=pytest.mark.engine)]
 WRONG_LOGIN = "somebody-else"
 
 
@@ -63,7 +66,7 @@ class OneLogin:
 @contextmanager
 def workbench(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Workbench]:
     """The engine of this kind."""
-    if kind != "docker":
+    if kind not in ("docker", "buildkit"):
         registry = SimulatedRegistry()
         engine = SimulatedEngine(registry, store=Store(kind.removeprefix("simulated-")))
         yield Workbench(engine, engine, registry, "registry.example.com", "scratch", folder, real=False)
@@ -74,4 +77,5 @@ def workbench(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterat
     logins = OneLogin(tls.host, tls.username, tls.password)
     base: str = request.getfixturevalue("base_image")
     with DockerEngine(partial(connect, host), logins) as real, HttpRegistry(logins, ca_bundle=tls.ca) as http:
-        yield Workbench(real, real, http, tls.host, base, folder, real=True)
+        builder = BuildKit(real, logins, os.environ, Redactor()) if kind == "buildkit" else real
+        yield Workbench(builder, real, http, tls.host, base, folder, real=True)

@@ -10,14 +10,14 @@ import pytest
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.images.base import BuildFailed
 from orchestrator.images.publish import publish
-from tests.contract.engines import KINDS, Workbench, workbench
+from tests.contract.engines import BUILDERS, Workbench, workbench
 from tests.simulators.clock import FakeClock
 from tests.simulators.reporter import RecordingReporter
 
 PLAIN = "FROM BASE\nCOPY index.html /w/index.html\n"
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=BUILDERS)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workbench]:
     folder = tmp_path / "app"
     folder.mkdir()

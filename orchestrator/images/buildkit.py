@@ -1,0 +1,176 @@
+"""Builds with BuildKit, through the docker command: secrets that stay in no layer, caches in a registry, and speed.
+
+The engine still runs and pushes what was built, and what it calls the image is asked of the engine, never read from
+the build's output. The docker command sees a configuration of this build's own: the logins of the registries that the
+Dockerfile names, and nothing else of the user's.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from orchestrator.core.errors import ConfigurationError, TimedOut
+from orchestrator.core.secret import Redactor
+from orchestrator.engine.events import Reporter
+from orchestrator.engine.process import Limits, run
+from orchestrator.images.base import BuildSpec, BuiltImage
+from orchestrator.images.build_arguments import check_build_arguments
+from orchestrator.images.buildkit_log import BuildKitLog
+from orchestrator.images.context import Context, plan_context
+from orchestrator.images.credentials import Credentials
+from orchestrator.images.docker_cli import DockerCli, find_docker_cli, plugin_folders, required_docker_cli
+from orchestrator.images.docker_engine import BUILD_SECONDS, DockerEngine, tell_left_out
+from orchestrator.images.dockerfile import base_images
+
+# What the docker command needs to find the engine that everything else of this run talks to.
+_ENGINE_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "BUILDX_CONFIG", "SSH_AUTH_SOCK")
+_MOST_OUTPUT = 256 << 20
+
+
+@dataclass
+class BuildKit:
+    """Satisfies ImageBuilder. ``engine`` holds what is built; ``find`` gives the docker command, once."""
+
+    engine: DockerEngine
+    credentials: Credentials
+    environment: Mapping[str, str]
+    redact: Redactor
+    find: Callable[[Mapping[str, str], str], DockerCli] = required_docker_cli
+    seconds: float = BUILD_SECONDS
+
+    @cached_property
+    def cli(self) -> DockerCli:
+        """The docker command. Raises ConfigurationError when there is none that can do this."""
+        return self.find(self.environment, "the configuration asks for BuildKit")
+
+    def build(self, spec: BuildSpec, reporter: Reporter) -> BuiltImage:
+        """Build; the log goes to the reporter.
+
+        Raises BuildFailed, ConfigurationError, LoginRefused, RemoteError, TimedOut.
+        """
+        check_build_arguments(spec.arguments, self.redact, f"image {spec.name}: args")
+        self._check(spec)
+        context = plan_context(spec)
+        tell_left_out(context, spec, reporter)
+        self.engine.name_bases(spec)
+        log = BuildKitLog(spec, context.dockerfile.decode("utf-8", "replace"))
+
+        def tell(line: str) -> None:
+            for told in log.feed(line):
+                reporter.log(f"build {spec.name}", told)
+
+        with tempfile.TemporaryDirectory(prefix="hybrid-ci-build-") as folder:
+            identity = Path(folder) / "image"
+            done = run(
+                self._argv(spec, context, identity),
+                environment=self._environment(Path(folder), context),
+                stdin=context.stream(),
+                limits=Limits(seconds=self.seconds, output=_MOST_OUTPUT),
+                on_line=tell,
+            )
+            if done.timed_out:
+                raise TimedOut(f"the build of {spec.name} took too long", where=str(spec.dockerfile))
+            if not done.ok:
+                raise log.failure(done.returncode)
+            return self.engine.describe_built(spec, identity.read_text("ascii").strip())
+
+    def _check(self, spec: BuildSpec) -> None:
+        """What this docker can't do, and what isn't there, is told before anything is sent."""
+        wanted = spec.buildkit.needs_buildx
+        if wanted is not None and not self.cli.buildx:
+            raise ConfigurationError(
+                f"the build of {spec.name} asks for {wanted}, and that takes buildx",
+                where=str(self.cli.program),
+                hint="install docker's buildx component (docker-buildx-plugin)",
+            )
+        for secret in spec.buildkit.secrets:
+            if not secret.file.is_file():
+                raise ConfigurationError(
+                    f"the file of the build secret {secret.id!r} is not there",
+                    where=str(secret.file),
+                    hint=f"write it before the build, or correct images.{spec.name}.secrets",
+                )
+
+    def _argv(self, spec: BuildSpec, context: Context, identity: Path) -> list[str]:
+        return [*self.cli.build, "--progress=plain", f"--iidfile={identity}", *self._options(spec, context), "-"]
+
+    def _options(self, spec: BuildSpec, context: Context) -> Iterator[str]:
+        options = spec.buildkit
+        yield f"--file={context.dockerfile_name}"
+        for name, value in sorted(spec.arguments.items()):
+            yield f"--build-arg={name}={value}"
+        if options.created is not None:
+            yield f"--build-arg=SOURCE_DATE_EPOCH={options.created}"
+        for name, value in sorted(spec.labels.items()):
+            yield f"--label={name}={value}"
+        yield from _given("--target", spec.target)
+        yield from _given("--platform", str(spec.platform) if spec.platform else None)
+        yield from (f"--secret=id={secret.id},src={secret.file}" for secret in options.secrets)
+        yield from (f"--ssh={agent}" for agent in options.ssh)
+        yield from (f"--cache-from={_cache(reference, self.cli.buildx)}" for reference in options.cache_from)
+        if self.cli.buildx:
+            yield from (f"--cache-to={_cache(reference, True)},mode=max" for reference in options.cache_to)
+            yield from _given("--builder", options.builder)
+            yield f"--provenance={'mode=max' if options.provenance else 'false'}"
+            yield "--load"
+
+    def _environment(self, folder: Path, context: Context) -> dict[str, str]:
+        """An engine to talk to and a configuration with the logins that this build needs, readable for nobody else."""
+        logins = {
+            image.repository.registry: login
+            for image in base_images(context.dockerfile.decode("utf-8", "replace"))
+            if (login := self.credentials.login(image.repository.registry)) is not None
+        }
+        auths: dict[str, dict[str, str]] = {}
+        for registry, login in logins.items():
+            entry = login.for_engine(registry)
+            if "identitytoken" in entry:
+                auths[entry["serveraddress"]] = {"identitytoken": entry["identitytoken"]}
+            else:
+                pair = f"{entry['username']}:{entry['password']}".encode()
+                auths[entry["serveraddress"]] = {"auth": base64.b64encode(pair).decode()}
+        configuration = {"auths": auths, "cliPluginsExtraDirs": plugin_folders(self.environment)}
+        file = folder / "config.json"
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            json.dump(configuration, stream)
+        passed = {name: self.environment[name] for name in _ENGINE_VARIABLES if self.environment.get(name)}
+        return passed | {"DOCKER_HOST": self.engine.host, "DOCKER_BUILDKIT": "1", "DOCKER_CONFIG": str(folder)}
+
+
+@dataclass
+class Builders:
+    """Satisfies ImageBuilder: BuildKit where this machine has it, or where a build can't do without; else the engine.
+
+    ``choice`` is ``auto``, ``buildkit`` (always) or ``engine`` (never).
+    """
+
+    engine: DockerEngine
+    buildkit: BuildKit
+    choice: str = "auto"
+
+    def build(self, spec: BuildSpec, reporter: Reporter) -> BuiltImage:
+        """As the builder that was chosen. Raises ConfigurationError when what the build asks for is not there."""
+        if self.choice == "engine" or (self.choice == "auto" and not spec.buildkit.needed and not self._has_buildkit):
+            return self.engine.build(spec, reporter)
+        return self.buildkit.build(spec, reporter)
+
+    @cached_property
+    def _has_buildkit(self) -> bool:
+        found = find_docker_cli(self.buildkit.environment)
+        return found is not None and self.engine.speaks_buildkit()
+
+
+def _given(name: str, value: str | None) -> Iterator[str]:
+    if value is not None:
+        yield f"{name}={value}"
+
+
+def _cache(reference: str, buildx: bool) -> str:
+    return f"type=registry,ref={reference}" if buildx else reference
