@@ -35,6 +35,7 @@ from orchestrator.forges.github_login import AppLogin
 from orchestrator.forges.github_merging import GitHubMerging
 from orchestrator.forges.github_people import GitHubPeople
 from orchestrator.forges.github_pulls import GitHubPulls
+from orchestrator.forges.github_rules import GitHubRules
 from orchestrator.forges.github_verdicts import GitHubVerdicts
 
 
@@ -97,6 +98,7 @@ class GitHubForge:
         self._people = GitHubPeople(self._client)
         self._verdicts = GitHubVerdicts(self._client)
         self._commits = GitHubCommits(self._client)
+        self._rules = GitHubRules(self._client)
 
     @property
     def api_calls(self) -> int:
@@ -187,6 +189,13 @@ class GitHubForge:
         """As the port says."""
         with self._client.operation():
             return self._people.members(team)
+
+    # --- Guarding ------------------------------------------------------------------------------------------------
+
+    def can_push(self, branch: BranchName) -> bool | None:
+        """As the port says; None where only an administrator could tell."""
+        with self._client.operation():
+            return self._rules.can_push(branch)
 
     # --- CommitStatuses ------------------------------------------------------------------------------------------
 

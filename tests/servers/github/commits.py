@@ -33,6 +33,34 @@ def show_ref(server: GitHubServer, account: Account, call: Call, hosted: Hosted,
     )
 
 
+def show_branch(server: GitHubServer, account: Account, call: Call, hosted: Hosted, branch: str) -> Reply:
+    """A branch, and whether something protects it."""
+    tip = hosted.repo.tip(branch)
+    if tip is None:
+        raise refuse(404, "Branch not found")
+    made = skeleton("branch-with-protection", server.api)
+    made |= {"name": branch, "commit": shapes.commit(hosted, tip, server.api)}
+    return Reply(200, made | {"protected": hosted.rules.protected or bool(hosted.rules.rulesets)})
+
+
+def branch_rules(server: GitHubServer, account: Account, call: Call, hosted: Hosted, branch: str) -> Reply:
+    """The active rules of every ruleset."""
+    rules = []
+    for number in hosted.rules.rulesets:
+        told = {"ruleset_source_type": "Repository", "ruleset_source": hosted.full_name, "ruleset_id": number}
+        rules += [{"type": "deletion"} | told, {"type": "pull_request"} | told]
+    return Reply(200, rules)
+
+
+def show_ruleset(server: GitHubServer, account: Account, call: Call, hosted: Hosted, number: str) -> Reply:
+    """One of them, with what it lets the login do."""
+    bypass = hosted.rules.rulesets.get(int(number))
+    if bypass is None:
+        raise refuse(404, "Not Found")
+    made = skeleton("repository-ruleset", server.api)
+    return Reply(200, made | {"id": int(number), "enforcement": "active", "current_user_can_bypass": bypass})
+
+
 def show_commit(server: GitHubServer, account: Account, call: Call, hosted: Hosted, ref: str) -> Reply:
     """With the files that it changes."""
     sha = _known(hosted, ref)

@@ -51,6 +51,9 @@ ROUTES: Sequence[Route] = [
         ("GET", _R + r"/deployments/(?P<number>\d+)/statuses", commits.deployment_statuses, "deployments=read"),
         ("GET", _R + r"/compare/(?P<base>[^.]+)\.\.\.(?P<head>.+)", commits.compare, "contents=read"),
         ("GET", _R + r"/git/ref/heads/(?P<branch>.+)", commits.show_ref, "contents=read"),
+        ("GET", _R + r"/branches/(?P<branch>.+)", commits.show_branch, "contents=read"),
+        ("GET", _R + r"/rules/branches/(?P<branch>.+)", commits.branch_rules, "metadata=read"),
+        ("GET", _R + r"/rulesets/(?P<number>\d+)", commits.show_ruleset, "metadata=read"),
         ("GET", r"/orgs/(?P<org>[^/]+)/teams/(?P<slug>[^/]+)/members", issues.members, "members=read"),
     )
 ]

@@ -29,6 +29,8 @@ class Rules:
     auto_merge: bool = True
     methods: frozenset[str] = frozenset({"merge", "squash", "rebase"})
     drafts: bool = True
+    protected: bool = False  # by the older branch protection
+    rulesets: dict[int, str] = field(default_factory=dict)  # number, and who may bypass it
 
 
 @dataclass
