@@ -145,10 +145,10 @@ class Remote:
         )
         self._judge(completed, "reading", seconds)
 
-    def push(self, ref: RefName, new: CommitId, expected: CommitId | None, seconds: float) -> PushAnswer:
-        """Move ``ref`` from ``expected`` (None: it must not exist) to ``new``; what git said about it."""
+    def push(self, ref: RefName, new: CommitId | None, expected: CommitId | None, seconds: float) -> PushAnswer:
+        """Move ``ref`` from ``expected`` (None: it must not exist) to ``new`` (None: away); what git said about it."""
         lease = f"--force-with-lease={ref}:{expected or ''}"
-        completed = self._try([*_PUSH, lease, _REMOTE, f"{new}:{ref}"], seconds, git=self._store.view)
+        completed = self._try([*_PUSH, lease, _REMOTE, f"{new or ''}:{ref}"], seconds, git=self._store.view)
         text = completed.stdout.decode("utf-8", "replace") + completed.stderr.decode("utf-8", "replace")
         failure = Failure.TRANSIENT if completed.timed_out else classify(text)
         return PushAnswer(completed.ok, failure, _details(text))

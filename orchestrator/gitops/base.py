@@ -100,6 +100,12 @@ class GitOpsRepository(Protocol):
         say no, UnknownOutcome when nothing can be told.
         """
 
+    def delete(self, ref: RefName, expected: CommitId) -> None:
+        """Delete ``ref`` if it is at ``expected``; one that is gone or moved on stays as it is.
+
+        Raises Refused when the server's rules say no.
+        """
+
     def commits(self, base: CommitId, head: CommitId) -> Sequence[CommitInfo]:
         """The commits that ``head`` has and ``base`` has not, newest first."""
 

@@ -263,6 +263,20 @@ class GitRepository:
                     self._drop_mirror()
                     raise gave_up(answer, ref, self.url)
 
+    def delete(self, ref: RefName, expected: CommitId) -> None:
+        """See the port."""
+        with self._lock:
+            self._landed.pop(ref, None)
+            deadline = Deadline(self._clock, self._patience)
+            backoff = Backoff(self._clock, deadline, self._rng)
+            while True:
+                answer = self._remote.push(ref, None, expected, _one_try(deadline))
+                if answer.ok or self._read_back(ref, answer, deadline, backoff) != expected:
+                    return
+                raise_if_final(answer, ref, self.url)
+                if not backoff.wait_for_recovery():
+                    raise gave_up(answer, ref, self.url)
+
     def _read_back(self, ref: RefName, answer: PushAnswer, deadline: Deadline, backoff: Backoff) -> CommitId | None:
         while True:
             try:

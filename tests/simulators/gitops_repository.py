@@ -176,6 +176,15 @@ class SimulatedGitOps(FailingCalls):
             self.server.pushes.append((ref, expected, new))
             return Landed(new)
 
+    def delete(self, ref: RefName, expected: CommitId) -> None:
+        """See the port."""
+        with self._call("delete"):
+            if self.server.refs.get(ref) != expected:
+                return
+            if ref in self.server.protected:
+                raise Refused(f"the GitOps repository's rules refuse to delete {ref}", where=self.url)
+            del self.server.refs[ref]
+
     def commits(self, base: CommitId, head: CommitId) -> Sequence[CommitInfo]:
         """See the port."""
         with self._call("commits"):
