@@ -8,9 +8,7 @@ without a name, so it stands in no argv, environment, configuration, URL, or dir
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from urllib.parse import urlsplit
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.names import RemoteURL
 from orchestrator.core.secret import Secret
+from orchestrator.engine.nameless import nameless_file
 from orchestrator.git.command import Transport
 
 _SSH_OPTIONS = (
@@ -107,20 +106,3 @@ def _helper(descriptor: int) -> str:
 def _origin(url: RemoteURL) -> str:
     parts = urlsplit(url.value)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-@contextlib.contextmanager
-def nameless_file(content: bytes) -> Iterator[int]:
-    """A descriptor of a file that no directory holds: in memory where the system can, else unlinked at once."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("hybrid-ci", os.MFD_CLOEXEC)
-    else:  # pragma: no cover  (not Linux)
-        descriptor, name = tempfile.mkstemp(prefix="hybrid-ci-")
-        Path(name).unlink()
-    try:
-        os.fchmod(descriptor, 0o600)  # ssh takes no key that others may read
-        os.write(descriptor, content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)

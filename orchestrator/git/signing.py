@@ -17,8 +17,8 @@ from typing import Protocol
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.secret import Secret
 from orchestrator.core.text import printable
+from orchestrator.engine.nameless import nameless_file
 from orchestrator.engine.process import Completed, Limits, run
-from orchestrator.git.credentials import nameless_file
 
 _LIMITS = Limits(seconds=60, output=64 * 1024)
 _DETAIL_LINES = 5

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from orchestrator.core.errors import RemoteError, WorkFailed
 from orchestrator.core.image import Digest, ImageReference, PinnedImage, Platform, Repository, TaggedImage
+from orchestrator.core.secret import Secret
 from orchestrator.engine.events import Reporter
 
 MEBIBYTE = 1024 * 1024
@@ -27,11 +28,11 @@ class PushFailed(RemoteError):
 class BuildSecret:
     """A secret that one step of a build may read (``RUN --mount=type=secret,id=…``): it stays in no layer.
 
-    ``file`` holds it. The value is on no command line and in no environment.
+    The value reaches the builder as a file without a name: it is on no disk, command line or environment.
     """
 
     id: str
-    file: Path
+    value: Secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from orchestrator.core.errors import ConfigurationError, TimedOut
 from orchestrator.core.secret import Redactor
 from orchestrator.engine.events import Reporter
+from orchestrator.engine.nameless import nameless_file
 from orchestrator.engine.process import Limits, run
 from orchestrator.images.base import BuildSpec, BuiltImage
 from orchestrator.images.build_arguments import check_build_arguments
@@ -66,14 +68,26 @@ class BuildKit:
             for told in log.feed(line):
                 reporter.log(f"build {spec.name}", told)
 
-        with tempfile.TemporaryDirectory(prefix="hybrid-ci-build-") as folder:
+        with tempfile.TemporaryDirectory(prefix="hybrid-ci-build-") as folder, ExitStack() as stack:
             identity = Path(folder) / "image"
+            secrets = {
+                secret.id: stack.enter_context(nameless_file(secret.value.reveal().encode("utf-8", "surrogateescape")))
+                for secret in spec.buildkit.secrets
+            }
             done = run(
-                self._argv(spec, context, identity),
+                [
+                    *self.cli.build,
+                    "--progress=plain",
+                    f"--iidfile={identity}",
+                    *self._options(spec, context),
+                    *(f"--secret=id={name},src=/dev/fd/{descriptor}" for name, descriptor in secrets.items()),
+                    "-",
+                ],
                 environment=self._environment(Path(folder), context),
                 stdin=context.stream(),
                 limits=Limits(seconds=self.seconds, output=_MOST_OUTPUT),
                 on_line=tell,
+                pass_fds=tuple(secrets.values()),
             )
             if done.timed_out:
                 raise TimedOut(f"the build of {spec.name} took too long", where=str(spec.dockerfile))
@@ -82,7 +96,7 @@ class BuildKit:
             return self.engine.describe_built(spec, identity.read_text("ascii").strip())
 
     def _check(self, spec: BuildSpec) -> None:
-        """What this docker can't do, and what isn't there, is told before anything is sent."""
+        """What this docker can't do is told before anything is sent."""
         wanted = spec.buildkit.needs_buildx
         if wanted is not None and not self.cli.buildx:
             raise ConfigurationError(
@@ -90,16 +104,6 @@ class BuildKit:
                 where=str(self.cli.program),
                 hint="install docker's buildx component (docker-buildx-plugin)",
             )
-        for secret in spec.buildkit.secrets:
-            if not secret.file.is_file():
-                raise ConfigurationError(
-                    f"the file of the build secret {secret.id!r} is not there",
-                    where=str(secret.file),
-                    hint=f"write it before the build, or correct images.{spec.name}.secrets",
-                )
-
-    def _argv(self, spec: BuildSpec, context: Context, identity: Path) -> list[str]:
-        return [*self.cli.build, "--progress=plain", f"--iidfile={identity}", *self._options(spec, context), "-"]
 
     def _options(self, spec: BuildSpec, context: Context) -> Iterator[str]:
         options = spec.buildkit
@@ -112,7 +116,6 @@ class BuildKit:
             yield f"--label={name}={value}"
         yield from _given("--target", spec.target)
         yield from _given("--platform", str(spec.platform) if spec.platform else None)
-        yield from (f"--secret=id={secret.id},src={secret.file}" for secret in options.secrets)
         yield from (f"--ssh={agent}" for agent in options.ssh)
         yield from (f"--cache-from={_cache(reference, self.cli.buildx)}" for reference in options.cache_from)
         if self.cli.buildx:
