@@ -9,7 +9,8 @@ from orchestrator.manifests.embedded import Embedded
 from orchestrator.manifests.forms import Form, KustomizeEntry
 from orchestrator.manifests.inherit import is_merge
 from orchestrator.manifests.split_forms import Split, Tagged
-from orchestrator.manifests.tree import Alias, Mapping, Scalar, Sequence, scalar
+from orchestrator.manifests.steps import Step, Write
+from orchestrator.manifests.tree import Alias, Mapping, Node, Scalar, Sequence, scalar
 
 
 def inherited(form: Form) -> tuple[Scalar, ...]:
@@ -66,3 +67,19 @@ def merging(alias: Alias) -> Mapping | None:
         return None
     key = parent.key_of(child)
     return parent if key is not None and is_merge(key) else None
+
+
+def may_spread(step: Step) -> bool:
+    """By a merge key the step may change what another mapping holds, or what its own mapping takes over."""
+    node: Node | None
+    if isinstance(step, Write):
+        if step.inside is not None:
+            return True
+        node = step.node
+    else:
+        node = step.mapping
+        if any(is_merge(key) for key, _ in step.mapping.pairs):
+            return True
+    while node is not None and node.anchor is None:
+        node = node.parent
+    return node is not None

@@ -20,7 +20,7 @@ from orchestrator.manifests.embedded import Embedded
 from orchestrator.manifests.formats.common import Scan
 from orchestrator.manifests.forms import Wanted
 from orchestrator.manifests.mention import may_hold, mentions
-from orchestrator.manifests.merges import inherited, inherited_version, version_of
+from orchestrator.manifests.merges import inherited, inherited_version, may_spread, version_of
 from orchestrator.manifests.model import Edit, Findings, Pin, PinChange, Unresolved
 from orchestrator.manifests.options import DEFAULT, ScanOptions, Target
 from orchestrator.manifests.proof import NotProven, prove, prove_bytes, prove_inside
@@ -176,7 +176,8 @@ def _edit(found: Readings, content: bytes, chosen: list[Reference], wanted: dict
     if not steps:
         return Edit(scan.path, content, content, (), tuple(pins))
     content_after = proven(scan.path, document, scan.options, steps)
-    _prove_merges(found, content_after, wanted)
+    if any(may_spread(step) for step in steps):
+        _prove_merges(found, content_after, wanted)
     return Edit(scan.path, content, content_after, tuple(changes), tuple(pins))
 
 

@@ -19,7 +19,7 @@ from orchestrator.manifests.tree import Mapping, Scalar, Sequence, scalar, text_
 ELSEWHERE = "only the tag stands here; the repository is named elsewhere"
 _NAMELESS = "it can't be told whether the repository is complete or goes before the name beside it"
 _TWICE = "the registry stands in front of a name that has it already"
-_EMPTY_HUB = "the registry of this name is filled in elsewhere"
+_EMPTY = "the registry of this name is filled in elsewhere"
 _BETWEEN = "a key beside it may be a part of the name, and it can't be told in which place"
 _VERSION = "the version beside the image may be its tag or that of the software"
 _GIT = "this may be a Git source"
@@ -191,10 +191,10 @@ def _repository_and_image(parts: Parts, setting: Setting) -> Judged:
     """``{repository: nvcr.io/nvidia, image: driver}``: a namespace and a name."""
     repository, name = _first(parts, REPOSITORIES), _first(parts, NAMES)
     outer, inner = parts[repository].value.strip("/"), parts[name].value
-    if not outer:
-        return _image(parts, setting)
     if has_version(inner):
         return _headed(parts, name)
+    if not outer:
+        return _image(parts, setting) if host_of(inner) or _heads(parts) else Doubt(parts[name], _EMPTY)
     whole = joined(tuple(parts[role] for role in _heads(parts)), outer)
     host = bool(host_of(whole)) or is_host(whole)
     path = whole.split("/")[bool(host) :]
@@ -233,7 +233,7 @@ def _image(parts: Parts, setting: Setting) -> Judged:
     """``{registry: ghcr.io, image: acme/api}``; an empty ``hub`` is filled in by the chart."""
     name = _first(parts, NAMES)
     if "hub" in parts and not parts["hub"].value and not host_of(parts[name].value):
-        return Doubt(parts[name], _EMPTY_HUB)
+        return Doubt(parts[name], _EMPTY)
     return _headed(parts, name)
 
 

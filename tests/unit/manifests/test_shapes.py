@@ -48,6 +48,7 @@ UNCLEAR = [
     ("{registry: dockerhub, image: acme/api, tag: v1}", "'dockerhub' is no registry"),
     ("{registry: 'https://ghcr.io', image: acme/api, tag: v1}", "is not an image name"),
     ("{hub: '', image: api, tag: ''}", "filled in elsewhere"),
+    ("{repository: '', image: driver, version: ''}", "filled in elsewhere"),
     ("{global: {hub: docker.io/acme, tag: v1}}", "the repository is named elsewhere"),
     ("{image: {registry: quay.io, organization: acme, name: api, tag: v1}}", "may be a part of the name"),
     ("{registry: gcr.io/acme, agent: {image: {name: agent, tag: v1}}}", "its registry may be gcr.io/acme"),
