@@ -145,10 +145,28 @@ class Remote:
         )
         self._judge(completed, "reading", seconds)
 
-    def push(self, ref: RefName, new: CommitId | None, expected: CommitId | None, seconds: float) -> PushAnswer:
-        """Move ``ref`` from ``expected`` (None: it must not exist) to ``new`` (None: away); what git said about it."""
+    def list_matching(self, pattern: str, seconds: float) -> dict[str, CommitId]:
+        """Every ref that git's pattern matches, by its full name. Raises RemoteFailure."""
+        argv = ["ls-remote", "--quiet", "--refs", "--end-of-options", _REMOTE, pattern]
+        completed = self._judge(self._try(argv, seconds), "listing refs", seconds)
+        lines = (line.partition("\t") for line in completed.stdout.decode("utf-8", "replace").splitlines())
+        return {name: CommitId(identity) for identity, _, name in lines}
+
+    def push(
+        self,
+        ref: RefName,
+        new: CommitId | None,
+        expected: CommitId | None,
+        seconds: float,
+        options: Sequence[str] = (),
+    ) -> PushAnswer:
+        """Move ``ref`` from ``expected`` (None: it must not exist) to ``new`` (None: away); what git said about it.
+
+        ``options`` are handed to the server (git-push(1), ``--push-option``), which has to take such.
+        """
         lease = f"--force-with-lease={ref}:{expected or ''}"
-        completed = self._try([*_PUSH, lease, _REMOTE, f"{new or ''}:{ref}"], seconds, git=self._store.view)
+        argv = [*_PUSH, lease, *(f"--push-option={option}" for option in options), _REMOTE, f"{new or ''}:{ref}"]
+        completed = self._try(argv, seconds, git=self._store.view)
         text = completed.stdout.decode("utf-8", "replace") + completed.stderr.decode("utf-8", "replace")
         failure = Failure.TRANSIENT if completed.timed_out else classify(text)
         return PushAnswer(completed.ok, failure, _details(text))

@@ -93,8 +93,10 @@ class GitOpsRepository(Protocol):
         ``when`` is author and committer date; now when None. Raises Unreadable.
         """
 
-    def push(self, ref: RefName, new: CommitId, expected: CommitId | None) -> PushOutcome:
+    def push(self, ref: RefName, new: CommitId, expected: CommitId | None, options: Sequence[str] = ()) -> PushOutcome:
         """Move ``ref`` from ``expected`` (None: it must not exist) to ``new``, or say that it moved.
+
+        ``options`` are what the server is told with the push (``OpensByPush`` of the forges).
 
         The ref is read back after any failure, a rejection included. Raises Refused when the server's rules
         say no, UnknownOutcome when nothing can be told.

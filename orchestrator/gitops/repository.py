@@ -241,14 +241,19 @@ class GitRepository:
             self._reader.remember_root(new, root)
             return new
 
-    def push(self, ref: RefName, new: CommitId, expected: CommitId | None) -> PushOutcome:
+    def matching(self, pattern: str) -> Mapping[str, CommitId]:
+        """Every ref of the remote that git's pattern matches, by its full name. Raises RemoteError."""
+        with self._lock:
+            return self._patiently(lambda seconds: self._remote.list_matching(pattern, seconds))
+
+    def push(self, ref: RefName, new: CommitId, expected: CommitId | None, options: Sequence[str] = ()) -> PushOutcome:
         """See the port. Whatever git says about a failure, the ref is read back before anything is decided."""
         with self._lock:
             self._adopt_format(new)
             deadline = Deadline(self._clock, self._patience)
             backoff = Backoff(self._clock, deadline, self._rng)
             while True:
-                answer = self._remote.push(ref, new, expected, _one_try(deadline))
+                answer = self._remote.push(ref, new, expected, _one_try(deadline), options)
                 if answer.ok:
                     self._landed[ref] = new
                     return Landed(new)

@@ -161,7 +161,7 @@ class SimulatedGitOps(FailingCalls):
             when = when or (self._clock.now() if self._clock else _EPOCH)
             return self.server.store(files, (parent,), self._identity, message, when)
 
-    def push(self, ref: RefName, new: CommitId, expected: CommitId | None) -> PushOutcome:
+    def push(self, ref: RefName, new: CommitId, expected: CommitId | None, options: Sequence[str] = ()) -> PushOutcome:
         """See the port."""
         with self._call("push"):
             actual = self.server.refs.get(ref)
