@@ -125,7 +125,45 @@ def _three(pin: Pin, random: Random, version: Version) -> str:
     return f"{pin.indent}image:\n{inner}repository: {pin.image}{_end(random)}" + tag + line
 
 
-_ITEM_FORMS = ("whole", "flow", "split", "three")
+def _apart(pin: Pin, random: Random, version: Version) -> str:
+    """The registry or the namespace under one key, the name under another."""
+    outer, inner = pin.image.rpartition("/")[::2]
+    if "/" in outer and random.random() < 0.5:
+        outer, _, inner = pin.image.partition("/")
+    first = random.choice(("repository", "registry", "hub", "imageRegistry") if _is_host(outer) else ("repository",))
+    second = random.choice(("image", "imageName"))
+    tag = version[0] + (f"@{version[1]}" if version[1] else "")
+    old = pin.version[0] + (f"@{pin.version[1]}" if pin.version[1] else "")
+    depth = pin.indent + "  "
+    lines = [f"{depth}{second}: {inner}{_end(random)}", f"{depth}tag: {quoted(random, tag, old)}{_end(random)}"]
+    if outer:
+        lines.append(f"{depth}{first}: {outer}{_end(random)}")
+    random.shuffle(lines)
+    return f"{pin.indent}part:{_end(random)}" + "".join(lines)
+
+
+def _is_host(text: str) -> bool:
+    return "/" not in text and ("." in text or ":" in text)
+
+
+def _keyed(pin: Pin, random: Random, version: Version) -> str:
+    """A tag in the name and a digest under a key of its own, which is emptied when no digest is wanted."""
+    depth = pin.indent + "  "
+    key = random.choice(("imageDigest", "tagDigest", "digest"))
+    lines = [f"{depth}image: {pin.image}:{version[0]}{_end(random)}", f'{depth}{key}: "{version[1]}"{_end(random)}']
+    random.shuffle(lines)
+    return f"{pin.indent}part:{_end(random)}" + "".join(lines)
+
+
+def _collected(pin: Pin, random: Random, version: Version) -> str:
+    """In a list or a map of images."""
+    text = pin.image + suffix(version)
+    style = random.choice(("", "'", '"'))
+    before = random.choice(("- ", "main: "))
+    return f"{pin.indent}images:{_end(random)}{pin.indent}  {before}{style}{text}{style}{_end(random)}"
+
+
+_ITEM_FORMS = ("whole", "flow", "split", "three", "apart", "keyed", "collected")
 
 
 def _entry(pin: Pin, random: Random, version: Version) -> str:
@@ -153,11 +191,12 @@ def _flow_entry(pin: Pin, random: Random, version: Version) -> str:
 
 def versions_for(form: str) -> bool:
     """Whether the form needs a tag in every version."""
-    return form not in ("whole", "flow")
+    return form not in ("whole", "flow", "collected")
 
 
 _FORMS = {
-    "whole": _whole, "flow": _flow, "split": _split, "three": _three, "entry": _entry, "flow-entry": _flow_entry,
+    "whole": _whole, "flow": _flow, "split": _split, "three": _three, "apart": _apart, "keyed": _keyed,
+    "collected": _collected, "entry": _entry, "flow-entry": _flow_entry,
 }  # fmt: skip
 
 
