@@ -23,8 +23,8 @@ from orchestrator.core.order import OrderRule
 from orchestrator.core.patterns import matches
 from orchestrator.core.waves import CLUSTER, Rings, split
 
-# A name with a wildcard or a slash in it would turn the paths of an environment into others.
-_APPLICATION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+# A name with a wildcard or a slash in it would turn the paths of an environment into others. Clusters too.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 POLICY_PATH = ".hybrid-ci/environments.yaml"
 
 
@@ -233,7 +233,7 @@ class Policy:
             )
 
     def _rule(self, application: str) -> ApplicationRule | None:
-        if not _APPLICATION.fullmatch(application):
+        if not _PLAIN_NAME.fullmatch(application):
             raise Refused(
                 f"{application!r} is not an application's name",
                 where=self.origin,
@@ -260,6 +260,13 @@ def _clusters(environment: Environment, rings: Rings, paths: Sequence[str], orig
             where=f"{origin}: {rings.pattern}",
             hint="correct the pattern of its waves",
         )
+    for folder in folders:
+        if not _PLAIN_NAME.fullmatch(rings.member(folder)):
+            raise ConfigurationError(
+                f"{rings.member(folder)!r} can't be the name of an environment",
+                where=f"{origin}: {folder!r}",
+                hint="use letters, digits, '.', '_' and '-' in the names of clusters' folders",
+            )
     waves = split(folders, rings.sizes)
     return tuple(
         replace(
