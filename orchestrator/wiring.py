@@ -82,11 +82,14 @@ def open_job(settings: Settings) -> Iterator[tuple[Ports, Job]]:
 
 def _ports(settings: Settings, application: LoadedApplication, identity: Identity, stack: ExitStack) -> Ports:
     from orchestrator.gitops.repository import GitRepository
+    from orchestrator.images.buildkit import Builders, BuildKit
     from orchestrator.images.docker_engine import DockerEngine
     from orchestrator.images.engine_client import from_environment
     from orchestrator.images.registry import HttpRegistry
 
-    reporter = make_reporter(settings.log_format, quiet=settings.quiet, verbose=settings.verbose)
+    reporter = stack.enter_context(
+        closing(make_reporter(settings.log_format, quiet=settings.quiet, verbose=settings.verbose))
+    )
     clock = SystemClock()
     gitops = application.config.gitops
     url = remote_url(gitops.repository, application.directory)
@@ -113,7 +116,8 @@ def _ports(settings: Settings, application: LoadedApplication, identity: Identit
             )
         )
     )
-    return Ports(engine, engine, registry, repository, forge, clock, reporter)
+    builder = Builders(engine, BuildKit(engine, logins, os.environ, redactor), application.config.builder)
+    return Ports(builder, engine, registry, repository, forge, clock, reporter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from orchestrator.ci.redact import read_secret
-from orchestrator.config.application import ImageNeed
+from orchestrator.config.application import ImageConfig, ImageNeed
 from orchestrator.config.checks import dockerfile_of
 from orchestrator.config.graph import Layout, Variant, graph_of, named_bases
 from orchestrator.config.stages import When
@@ -17,7 +17,7 @@ from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.expression import Facts, parse
 from orchestrator.core.image import Platform, Repository
 from orchestrator.core.stages import Graph, Kind
-from orchestrator.images.base import BuildSpec, BuiltImage
+from orchestrator.images.base import BuildKitOptions, BuildSecret, BuildSpec, BuiltImage
 from orchestrator.images.bases import bases, local_reference
 from pipelines.ports import Job
 from pipelines.targets import Target, targets_of
@@ -88,6 +88,28 @@ def build_spec(pipeline: Pipeline, name: str, built: Mapping[str, BuiltImage], l
         labels={**config.labels, **labels},
         platform=Platform.parse(config.platform) if config.platform else None,
         bases=own,
+        buildkit=_buildkit(pipeline, config),
+    )
+
+
+def _buildkit(pipeline: Pipeline, config: ImageConfig) -> BuildKitOptions:
+    """What the image asks of BuildKit. Raises ConfigurationError for a secret that the job does not have."""
+    job = pipeline.job
+    secrets = {name: read_secret(name, job.environment) for name in config.secrets}
+    if missing := [name for name, value in secrets.items() if value is None]:
+        raise ConfigurationError(
+            f"a build needs the variable {missing[0]}, and it is not set",
+            where=str(job.application.file),
+            hint=f"give it to the job as ${missing[0]}, or as ${missing[0]}_FILE",
+        )
+    return BuildKitOptions(
+        secrets=tuple(BuildSecret(name, value) for name, value in secrets.items() if value is not None),
+        ssh=tuple(config.ssh),
+        cache_from=tuple(config.cache.from_),
+        cache_to=tuple(config.cache.to),
+        created=int(job.source.authored.timestamp()),
+        provenance=config.provenance,
+        builder=job.application.config.buildx_builder,
     )
 
 

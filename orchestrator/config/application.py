@@ -15,13 +15,14 @@ from orchestrator.config.fields import (
     Name,
     PlatformName,
     Port,
+    ReferenceName,
     RelativePath,
     RepositoryName,
     Seconds,
     TagTemplate,
     gitops_url,
 )
-from orchestrator.config.stages import StageConfig, StageName
+from orchestrator.config.stages import SecretName, StageConfig, StageName
 
 
 class HttpCheck(Model):
@@ -70,6 +71,15 @@ class ImageNeed(Model):
     )
 
 
+class CacheConfig(Model):
+    """Where BuildKit keeps the layers of an image between runs."""
+
+    from_: list[ReferenceName] = Field(
+        default_factory=list, alias="from", description="Registry references to read from."
+    )
+    to: list[ReferenceName] = Field(default_factory=list, description="Registry references to write to. Takes buildx.")
+
+
 class ImageConfig(Model):
     """One image of the application: where it goes, how it is built, what it must pass."""
 
@@ -89,6 +99,18 @@ class ImageConfig(Model):
     target: str | None = Field(default=None, description="Build stage to stop at.")
     labels: dict[str, str] = Field(default_factory=dict, description="Further labels for the image.")
     platform: PlatformName | None = Field(default=None, description="Platform to build for, such as linux/amd64.")
+    secrets: list[SecretName] = Field(
+        default_factory=list,
+        description="Variables (or NAME_FILE) that build steps may read: RUN --mount=type=secret,id=NAME. Takes "
+        "BuildKit; they stay in no layer.",
+    )
+    ssh: list[str] = Field(
+        default_factory=list, description="Agents for RUN --mount=type=ssh, such as 'default'. Takes BuildKit."
+    )
+    cache: CacheConfig = Field(default_factory=CacheConfig, description="Layer cache in a registry. Takes BuildKit.")
+    provenance: bool = Field(
+        default=False, strict=True, description="Let BuildKit attach its provenance. Takes buildx."
+    )
     tag: TagTemplate | None = Field(default=None, description="Tag template for this image alone.")
     reuse: Literal["tagged", "proven", "never"] = Field(
         default="tagged",
@@ -127,6 +149,14 @@ class ApplicationConfig(Model):
     images: dict[Name, ImageConfig] = Field(min_length=1, description="The images of this application, by name.")
     stages: dict[StageName, StageConfig] = Field(
         default_factory=dict, description="Further stages: lint, migration checks, integration tests."
+    )
+    builder: Literal["auto", "buildkit", "engine"] = Field(
+        default="auto", description="What builds: BuildKit where the docker command has it ('auto'), always, or never."
+    )
+    buildx_builder: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="Name of a buildx builder, perhaps a remote one.",
     )
     jobs: int | None = Field(
         default=None,

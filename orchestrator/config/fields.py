@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from orchestrator.core.change import encode
 from orchestrator.core.errors import ConfigurationError, HybridCIError
-from orchestrator.core.image import Platform, Repository
+from orchestrator.core.image import ImageReference, Platform, Repository
 from orchestrator.core.names import BranchName, RemoteURL
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
@@ -134,6 +134,7 @@ Argv = Annotated[
 ]
 RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_path)]
 RepositoryName = Annotated[str, checked(Repository.parse)]
+ReferenceName = Annotated[str, checked(ImageReference.parse)]
 PlatformName = Annotated[str, checked(Platform.parse)]
 Branch = Annotated[str, checked(BranchName)]
 TagTemplate = Annotated[str, Field(min_length=1), AfterValidator(_tag_template)]

@@ -40,7 +40,7 @@ def _variable(name: str) -> str:
 
 def _secret_name(name: str) -> str:
     if name.startswith(_OURS):
-        raise ValueError(f"{_OURS}… are hybrid-ci's own settings and credentials; a stage can't have them")
+        raise ValueError(f"{_OURS}… are hybrid-ci's own settings and credentials; nothing that is run here gets them")
     return _variable(name)
 
 
@@ -64,6 +64,7 @@ Texts = Annotated[
     Field(json_schema_extra={"type": ["array", "string"]}),
 ]
 Variable = Annotated[str, AfterValidator(_variable)]
+SecretName = Annotated[str, AfterValidator(_secret_name)]
 StageName = Annotated[Name, AfterValidator(_stage_name)]
 Scalar = str | int | float | bool
 
@@ -145,7 +146,7 @@ class StageConfig(Model):
         default=False, strict=True, description="Refused without --approve NAME; nothing ever waits for a person."
     )
     environment: dict[Variable, Scalar] = Field(default_factory=dict, description="Variables. No secrets.")
-    secrets: list[Annotated[str, AfterValidator(_secret_name)]] = Field(
+    secrets: list[SecretName] = Field(
         default_factory=list, description="Names of variables that it gets from the job's environment; masked in logs."
     )
     services: dict[Name, ServiceConfig] = Field(
