@@ -17,7 +17,7 @@ from orchestrator.core.names import BranchName, CommitId, InvalidName, RepoPath
 from orchestrator.core.override import Override
 from orchestrator.core.release import RecordReference, Release, SourceCommit, Tested
 
-_Proven = TypeVar("_Proven", Tested, RecordReference)
+_Proven = TypeVar("_Proven", Tested, RecordReference, "ImageOrigin")
 
 
 class Action(StrEnum):
@@ -59,12 +59,22 @@ class Carried:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageOrigin:
+    """Where one image was built from, in a change whose images come from several releases."""
+
+    repository: Repository
+    source: CommitId | None = None
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What shall run where. ``scope`` is the application; with the environment it names the branch.
 
     ``images`` are this release's own; ``carried`` are those of earlier handoffs that nobody merged yet. ``tested``
     and ``records`` say what was proven of the images; they are no part of what the change writes into manifests.
-    ``overrides`` are the rules that were set aside for it.
+    ``overrides`` are the rules that were set aside for it. A promotion has in ``taken_from`` the environment that runs
+    the images already. ``origins`` are of images that were not built from the change's own ``source``.
     """
 
     action: Action
@@ -78,6 +88,8 @@ class Change:
     tested: tuple[Tested, ...] = ()
     records: tuple[RecordReference, ...] = ()
     overrides: tuple[Override, ...] = ()
+    taken_from: str | None = None
+    origins: tuple[ImageOrigin, ...] = ()
 
     @classmethod
     def of(cls, action: Action, environment: str, release: Release) -> Change:
@@ -111,7 +123,7 @@ class Change:
         With ``carry`` the other one still waits, so what only it holds stays.
         """
         theirs = {one.image.repository: one for one in other._each()}
-        own = tuple(image for image in self.images if not self._before(theirs.get(image.repository)))
+        own = tuple(image for image in self.images if not self._before(image, theirs.get(image.repository)))
         if not own:
             return None
         ours = {image.repository for image in own}
@@ -124,17 +136,34 @@ class Change:
             tested=_about(ours, self.tested) + _about(waiting, other.tested),
             records=_about(ours, self.records) + _about(waiting, other.records),
             overrides=tuple(dict.fromkeys((*self.overrides, *(other.overrides if carried else ())))),
+            origins=_about(ours, self.origins) + tuple(o for one in carried if (o := other.origin_to_carry(one.image))),
         )
+
+    def origin(self, repository: Repository) -> ImageOrigin:
+        """What is known of where this image of the change was built from."""
+        for known in self.origins:
+            if known.repository == repository:
+                return known
+        for one in self.carried:
+            if one.image.repository == repository:
+                return ImageOrigin(repository, None, one.position)
+        return ImageOrigin(repository, self.source, self.position)
+
+    def origin_to_carry(self, image: PinnedImage) -> ImageOrigin | None:
+        """The origin of an image that another change carries on, where there is more to it than its position."""
+        found = self.origin(image.repository)
+        return found if found.source is not None else None
 
     def repeats(self, other: Change) -> bool:
         """The other one asked for all of it already."""
         return set(self.images) <= set(other.pins)
 
     def _each(self) -> tuple[Carried, ...]:
-        return (*(Carried(image, self.position) for image in self.images), *self.carried)
+        return (*(Carried(image, self.origin(image.repository).position) for image in self.images), *self.carried)
 
-    def _before(self, other: Carried | None) -> bool:
-        return self.position is not None and other is not None and self.position.before(other.position)
+    def _before(self, image: PinnedImage, other: Carried | None) -> bool:
+        own = self.origin(image.repository).position
+        return own is not None and other is not None and own.before(other.position)
 
 
 def _about(repositories: Set[Repository], proven: tuple[_Proven, ...]) -> tuple[_Proven, ...]:

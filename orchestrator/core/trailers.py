@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from orchestrator.core.change import Action, Carried, Change, Position
+from orchestrator.core.change import Action, Carried, Change, ImageOrigin, Position
 from orchestrator.core.image import Digest, InvalidReference, PinnedImage, Repository
 from orchestrator.core.names import CommitId, InvalidName
 from orchestrator.core.override import Override, OverrideKind
@@ -15,6 +15,7 @@ from orchestrator.core.rule_change import RuleChange, is_about_a_rule, read_rule
 _TRAILER = re.compile(r"Hybrid-CI-(?P<key>[A-Za-z-]+): ?(?P<value>.*)")
 _COUNT = re.compile(r"[1-9][0-9]{0,17}")
 _KEY = re.compile(r"[0-9a-f]{64}")
+_UNKNOWN = "-"
 
 
 def trailers(change: Change) -> Iterator[str]:
@@ -23,25 +24,35 @@ def trailers(change: Change) -> Iterator[str]:
     yield f"Hybrid-CI-Environment: {_one_line(change.environment)}"
     yield f"Hybrid-CI-Scope: {_one_line(change.scope)}"
     yield f"Hybrid-CI-Release: {_one_line(change.release)}"
+    if change.taken_from is not None:
+        yield f"Hybrid-CI-From: {_one_line(change.taken_from)}"
     for image in change.images:
         yield f"Hybrid-CI-Pin: {image}"
     if change.source is not None:
-        position = f" {change.position.count} {change.position.branch}" if change.position else ""
-        yield f"Hybrid-CI-Source: {change.source}{position}"
+        yield f"Hybrid-CI-Source: {change.source}{_placed(change.position)}"
+    for origin in change.origins:
+        yield f"Hybrid-CI-Origin: {origin.repository} {origin.source or _UNKNOWN}{_placed(origin.position)}"
     for one in change.carried:
-        place = f" {one.position.count} {one.position.branch}" if one.position else ""
-        yield f"Hybrid-CI-Carried: {one.image}{place}"
+        yield f"Hybrid-CI-Carried: {one.image}{_placed(one.position)}"
     for tested in change.tested:
         yield f"Hybrid-CI-Tested: {tested.repository}@{tested.digest} {tested.content} {tested.tests}"
     for record in change.records:
         yield f"Hybrid-CI-Record: {record.repository}@{record.digest}"
+    yield from _set_aside(change)
+    if isinstance(change, RuleChange):
+        yield f"Hybrid-CI-Rule: {change.to_json()}"
+
+
+def _set_aside(change: Change) -> Iterator[str]:
     for override in change.overrides:
         if override.kind is OverrideKind.SKIP:
             yield f"Hybrid-CI-Skip: {override.environment} {override.reason}"
         else:
             yield f"Hybrid-CI-Allow-Unknown-Order: {override.reason}"
-    if isinstance(change, RuleChange):
-        yield f"Hybrid-CI-Rule: {change.to_json()}"
+
+
+def _placed(position: Position | None) -> str:
+    return f" {position.count} {position.branch}" if position is not None else ""
 
 
 def _one_line(text: str) -> str:
@@ -84,6 +95,8 @@ def read_trailers(message: str) -> Change | None:
             tuple(_read_tested(text) for text in found.get("Tested", ())),
             tuple(RecordReference(*_read_digest(text)) for text in found.get("Record", ())),
             tuple(_read_overrides(found)),
+            _only(found["From"]) if "From" in found else None,
+            tuple(_read_origin(text) for text in found.get("Origin", ())),
         )
     except (KeyError, ValueError, InvalidReference, InvalidName):
         return None
@@ -106,6 +119,13 @@ def _read_source(found: dict[str, list[str]]) -> tuple[CommitId | None, Position
 def _read_carried(text: str) -> Carried:
     reference, place = _read_placed(text)
     return Carried(PinnedImage.parse(reference), place)
+
+
+def _read_origin(text: str) -> ImageOrigin:
+    """``REPOSITORY COMMIT``, or ``REPOSITORY COMMIT COUNT BRANCH``; ``-`` is a commit that nobody knows."""
+    repository, _, rest = text.partition(" ")
+    commit, place = _read_placed(rest)
+    return ImageOrigin(Repository.parse(repository), None if commit == _UNKNOWN else CommitId(commit), place)
 
 
 def _read_placed(text: str) -> tuple[str, Position | None]:

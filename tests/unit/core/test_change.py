@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -15,6 +16,7 @@ from orchestrator.core.change import (
     Change,
     ChangePlan,
     FileEdit,
+    ImageOrigin,
     Position,
     branch_for,
     encode,
@@ -392,3 +394,58 @@ def test_what_is_not_carried_takes_its_proof_with_it() -> None:
     made = change(images=(API,), tested=(TESTED_API,)).on_top_of(older, carry=False)
     assert made is not None
     assert (made.tested, made.records) == ((TESTED_API,), ())
+
+
+# --- promotions -----------------------------------------------------------------------------------------------------
+
+ORIGIN = ImageOrigin(WORKER.repository, CommitId("d" * 40), Position("release/1", 7))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        ORIGIN,
+        ImageOrigin(WORKER.repository),
+        ImageOrigin(WORKER.repository, CommitId("d" * 40)),
+        ImageOrigin(WORKER.repository, None, Position("main", 7)),
+    ],
+)
+def test_where_a_promotion_takes_its_images_from_travels_in_the_trailers(origin: ImageOrigin) -> None:
+    made = change(action=Action.PROMOTE, taken_from="dev", origins=(origin,))
+    assert read_trailers(message(trailers(made))) == made
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Hybrid-CI-From: ",
+        f"Hybrid-CI-Origin: {WORKER.repository}",
+        f"Hybrid-CI-Origin: {WORKER} - 7 main",
+        f"Hybrid-CI-Origin: {WORKER.repository} c0ffee 7 main",
+        f"Hybrid-CI-Origin: {WORKER.repository} - 7",
+        f"Hybrid-CI-Origin: {WORKER.repository} - -7 main",
+    ],
+)
+def test_a_damaged_origin_damages_the_whole_intent(line: str) -> None:
+    assert read_trailers(message([*trailers(change()), line])) is None
+
+
+def test_each_image_of_a_promotion_has_its_own_place_in_the_order() -> None:
+    waiting = change(images=(API, WORKER), origins=(ORIGIN,))
+    behind = ImageOrigin(WORKER.repository, CommitId("e" * 40), Position("release/1", 6))
+    ahead = replace(behind, position=Position("release/1", 8))
+    late = change(images=(WORKER,), position=None, source=None, origins=(behind,), action=Action.PROMOTE)
+    assert late.on_top_of(waiting, carry=True) is None
+    newer = replace(late, origins=(ahead,)).on_top_of(waiting, carry=True)
+    assert newer is not None
+    assert newer.images == (WORKER,)
+    assert newer.origin(WORKER.repository) == ahead
+
+
+def test_an_image_that_is_carried_keeps_its_origin() -> None:
+    made = change(images=(WEB,), source=None, position=None).on_top_of(change(origins=(ORIGIN,)), carry=True)
+    assert made is not None
+    assert made.carried == (Carried(API, Position("main", 42)), Carried(WORKER, ORIGIN.position))
+    assert made.origin(API.repository) == ImageOrigin(API.repository, COMMIT, Position("main", 42))
+    assert made.origin(WORKER.repository) == ORIGIN
+    assert read_trailers(message(trailers(made))) == made
