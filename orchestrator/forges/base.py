@@ -192,6 +192,7 @@ class CommitStatuses(Protocol):
         """Write one: what the agent in the cluster does; here for the local forge and for tests."""
 
 
+@runtime_checkable
 class Drafting(Protocol):
     """The forge knows pull requests that are not to be merged yet."""
 
@@ -199,6 +200,7 @@ class Drafting(Protocol):
         """Make it a draft, or ready for review. Raises NotOpen."""
 
 
+@runtime_checkable
 class RoutesPullRequests(Protocol):
     """The forge can send a pull request to people and label it."""
 
@@ -217,18 +219,29 @@ class Reviewing(Protocol):
         """The people of a team (``organisation/team``, or a group's path). Raises ConfigurationError for none."""
 
 
+@runtime_checkable
+class Commenting(Protocol):
+    """The forge keeps remarks about a pull request."""
+
+    def comment(self, number: int, text: str) -> None:
+        """Say it once, however often this is called. Raises ConfigurationError when there is no such pull request."""
+
+
+@runtime_checkable
 class AutoMerging(Protocol):
     """The forge merges by itself once its rules are met."""
 
     def merge_when_ready(
-        self, number: int, expected_head: CommitId, method: MergeMethod, message: str | None = None
+        self, number: int, expected_head: CommitId, method: MergeMethod | None, message: str | None = None
     ) -> AutoMerge:
         """Merge exactly ``expected_head`` as soon as the rules allow it: now, later, or through the queue.
 
-        Never around the rules. Raises PullRequestMoved, NotMergeable (auto-merge is off, or the method).
+        ``method`` None: the forge's own. Never around the rules. Raises PullRequestMoved, NotMergeable (auto-merge is
+        off, or the method).
         """
 
 
+@runtime_checkable
 class Comparing(Protocol):
     """The forge tells what lies between two commits of a repository on the same host."""
 
@@ -244,10 +257,23 @@ class Guarding(Protocol):
         """Our login may push to this branch without a pull request; None when the forge does not tell."""
 
 
+@runtime_checkable
+class OpensByPush(Protocol):
+    """The forge opens pull requests when their head is pushed; for a login that may not do it by a call."""
+
+    def push_options(self, draft: PullRequestDraft) -> Sequence[str]:
+        """What the head has to be pushed with. ``open`` and ``update`` then find what the push has made."""
+
+
+@runtime_checkable
 class CommitsByCall(Protocol):
     """The forge makes commits itself, and signs them."""
 
     def commit_on(
         self, branch: BranchName, expected: CommitId, edits: Mapping[RepoPath, bytes], message: str
     ) -> CommitId:
-        """A commit with these files on ``branch``, which must be at ``expected``. Raises Conflict when it moved."""
+        """A commit with these files on ``expected``, and ``branch`` at it.
+
+        Some forges want the branch to be at ``expected`` first, and raise ConfigurationError when it is missing; others
+        make it. Raises Conflict when the branch is anywhere else.
+        """

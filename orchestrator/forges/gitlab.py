@@ -160,18 +160,23 @@ class GitLabForge:
             return self._merger.merge(number, expected_head, message)
 
     def merge_when_ready(
-        self, number: int, expected_head: CommitId, method: MergeMethod, message: str | None = None
+        self, number: int, expected_head: CommitId, method: MergeMethod | None, message: str | None = None
     ) -> AutoMerge:
-        """As the port says. The method has to be the project's own; a merge train is used where there is one."""
+        """As the port says. A method has to be the project's own; a merge train is used where there is one."""
         with self._calls.operation():
             return self._merger.merge_when_ready(number, expected_head, method, message)
 
-    # --- RoutesPullRequests, Reviewing ---------------------------------------------------------------------------
+    # --- RoutesPullRequests, Commenting, Reviewing ---------------------------------------------------------------
 
     def route(self, number: int, routing: Routing) -> Sequence[str]:
         """As the port says. The members of a group are asked one by one."""
         with self._calls.operation():
             return self._people.route(number, routing)
+
+    def comment(self, number: int, text: str) -> None:
+        """As the port says."""
+        with self._calls.operation():
+            self._requests.comment(number, text)
 
     def reviews(self, number: int) -> Sequence[Review]:
         """As the port says. An approval's commit is the head of its time, where GitLab tells the time."""
@@ -183,7 +188,7 @@ class GitLabForge:
         with self._calls.operation():
             return self._people.members(team)
 
-    # --- CommitStatuses, Comparing, CommitsByCall ----------------------------------------------------------------
+    # --- CommitStatuses, Comparing, Guarding, CommitsByCall ------------------------------------------------------
 
     def statuses(self, commit: CommitId) -> Sequence[CommitStatus]:
         """As the port says, with deployments as contexts ``deployment/<environment>``."""
@@ -199,6 +204,11 @@ class GitLabForge:
         """As the port says."""
         with self._calls.operation():
             return self._commits.compare(repository, base, head)
+
+    def can_push(self, branch: BranchName) -> bool | None:
+        """As the port says."""
+        with self._calls.operation():
+            return self._requests.can_push(branch)
 
     def commit_on(
         self, branch: BranchName, expected: CommitId, edits: Mapping[RepoPath, bytes], message: str

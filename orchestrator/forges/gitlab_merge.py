@@ -95,7 +95,9 @@ class Merger:
         merge.settings = require_project(self._api)
         return self._decided(merge, lambda: self._merge_once(merge))
 
-    def merge_when_ready(self, number: int, expected: CommitId, method: MergeMethod, message: str | None) -> AutoMerge:
+    def merge_when_ready(
+        self, number: int, expected: CommitId, method: MergeMethod | None, message: str | None
+    ) -> AutoMerge:
         """Merge now, later, or through the train. Raises as ``merge``."""
         merge = _Merge(number, expected, message, method)
         merge.settings = require_project(self._api)
@@ -252,8 +254,10 @@ class Merger:
 
     def _require_method(self, merge: _Merge) -> None:
         """On GitLab the project decides how it merges; asking for another way is a mistake to be told."""
+        if merge.method is None:
+            return
         has, squash = merge.settings.get("merge_method"), merge.settings.get("squash_option")
-        wanted = {MergeMethod.MERGE: ("merge", "rebase_merge"), MergeMethod.REBASE: ("ff",)}.get(merge.method or _ANY)
+        wanted = {MergeMethod.MERGE: ("merge", "rebase_merge"), MergeMethod.REBASE: ("ff",)}.get(merge.method)
         problem = ""
         if wanted is not None and has is not None and has not in wanted:
             problem = f"the project merges by {'fast-forward' if has == 'ff' else 'merge commits'}"
@@ -267,9 +271,6 @@ class Merger:
                 where=self._api.where,
                 hint="change the merge method of the environment, or the project's under Settings > Merge requests",
             )
-
-
-_ANY = MergeMethod.SQUASH  # any of the project's methods goes with it
 
 
 def _has_train(settings: Json) -> bool:

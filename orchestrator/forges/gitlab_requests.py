@@ -77,15 +77,23 @@ class MergeRequests:
 
     def tip(self, name: BranchName) -> CommitId | None:
         """Where a branch is; None when it does not exist."""
+        found = self._branch(name)
+        return shapes.commit(shapes.child(found, "commit"), "id") if found else None
+
+    def can_push(self, name: BranchName) -> bool | None:
+        """GitLab says whether this login may push there; None when it does not, or there is no such branch."""
+        told = (self._branch(name) or {}).get("can_push")
+        return told if isinstance(told, bool) else None
+
+    def _branch(self, name: BranchName) -> Json | None:
         try:
-            found = self._api.get(f"{self._api.path}/repository/branches/{quote(name.value, safe='')}")
+            return self._api.get(f"{self._api.path}/repository/branches/{quote(name.value, safe='')}")
         except Declined as declined:
             if declined.status != 404:
                 raise
             if "Project" in declined.reason:
                 raise no_project(self._api) from None
             return None
-        return shapes.commit(shapes.child(found, "commit"), "id")
 
     def _listed(self, query: Mapping[str, str]) -> Sequence[PullRequest]:
         try:
@@ -192,8 +200,11 @@ class MergeRequests:
             self._api.post(path, {"body": f"{shapes.harmless_text(text)}\n\n{mark}"})
             return True
 
-        if not said():
-            self._api.calls.settle(say, said)
+        try:
+            if not said():
+                self._api.calls.settle(say, said)
+        except Declined as declined:
+            raise self.missing(declined, number) from None
 
     def write(self, number: int, fields: Mapping[str, object]) -> Json:
         """Change an open merge request, in a way that may be asked for twice. Raises Declined."""
