@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from orchestrator.core.image import Digest, Repository
 from orchestrator.core.names import InvalidName, RepoPath
 
 _FOLDER = ".hybrid-ci"
+# Of what JSON leaves as it is: no printable character of YAML 1.2, or the end of a line in YAML 1.1.
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _LONGEST_NAME = 200  # a file system's names end at 255 bytes, and git adds ".lock" to a branch
 
 
@@ -72,9 +75,15 @@ class Rule:
         raise NotImplementedError
 
     def render(self) -> bytes:
-        """The file. Values are JSON strings, which YAML reads as what they are."""
-        lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in self.fields()]
-        return ("\n".join(["version: 1", *lines]) + "\n").encode("utf-8", "backslashreplace")
+        """The file."""
+        lines = [f"{key}: {_quoted(value)}" for key, value in self.fields()]
+        return ("\n".join(["version: 1", *lines]) + "\n").encode()
+
+
+def _quoted(text: str) -> str:
+    """A JSON string, which YAML reads as what it is once the characters that it does not take are escaped too."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
 
 
 @dataclass(frozen=True, slots=True)

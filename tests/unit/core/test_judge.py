@@ -112,10 +112,9 @@ def test_a_veto_of_something_else_does_not_count(other: Veto) -> None:
 
 def test_a_hold_of_the_whole_counts_for_each_of_its_clusters() -> None:
     cluster = Environment("prod/eu-1", ("x",), group="prod", wave=1)
-    assert verdict(HoldGate(), Facts(NOW, holds=(hold("prod"),)), subject(environment=cluster)).result is Result.REFUSE
-    assert (
-        verdict(HoldGate(), Facts(NOW, holds=(hold("prod/eu-2"),)), subject(environment=cluster)).result is Result.PASS
-    )
+    about = subject(environment=cluster)
+    assert verdict(HoldGate(), Facts(NOW, holds=(hold("prod"),)), about).result is Result.REFUSE
+    assert verdict(HoldGate(), Facts(NOW, holds=(hold("prod/eu-2"),)), about).result is Result.PASS
 
 
 def test_of_a_set_the_held_images_are_named() -> None:
