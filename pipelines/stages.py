@@ -61,7 +61,7 @@ def pipeline_of(job: Job, only: Sequence[str] = ()) -> Pipeline:
         name: tuple(dict.fromkeys((*declared, *named[name].values())))
         for name, declared in named_bases(job.application.config).items()
     }
-    wanted = _closure(released, needs)
+    wanted = _closure(released, needs, _beside(job))
     built = tuple(name for name in job.application.config.images if name in wanted)
     layout = Layout(job.application.config, built, released, needs)
     targets = {target.name: target for target in targets_of(job, built)}
@@ -202,14 +202,26 @@ def _text(file: Path) -> str:
         return ""
 
 
-def _closure(names: Sequence[str], needs: Mapping[str, Sequence[str]]) -> set[str]:
+def _beside(job: Job) -> dict[str, list[str]]:
+    """Which other images run as services beside the stages in each image."""
+    config = job.application.config
+    found: dict[str, list[str]] = {}
+    for stage in config.stages.values():
+        found.setdefault(stage.image, []).extend(
+            service.image for service in stage.services.values() if service.image in config.images
+        )
+    return found
+
+
+def _closure(names: Sequence[str], *leads: Mapping[str, Sequence[str]]) -> set[str]:
+    """The names, and all that they lead to."""
     found: set[str] = set()
     left = list(names)
     while left:
         name = left.pop()
         if name not in found:
             found.add(name)
-            left += needs[name]
+            left += [other for lead in leads for other in lead.get(name, ())]
     return found
 
 

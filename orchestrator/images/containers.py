@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import os
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ EXPIRES = "io.hybrid-ci.expires"
 OWNER = "io.hybrid-ci.owner"
 # What the usual database images need while they give their data folder to a user of its own, and become that user.
 SERVICE_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
+_ABORT_SECONDS = 2.5
+_ABORT_POLL = 0.02
 _LEEWAY = 600  # seconds after a container's own time limit before another run takes it away
 _LOG_OPTIONS = {"max-size": "8m", "max-file": "2"}
 _NOTHING = "none"
@@ -143,13 +146,31 @@ class Containers:
         self._live_networks.discard(name)
 
     def abort(self) -> None:
-        """Remove all that lives, from any thread; from now on nothing is started."""
+        """Remove all that lives, from any thread; from now on nothing is started.
+
+        What another thread is making at this moment is waited for, since it comes into being whatever we do.
+        """
         with self._lock:
             self._aborted = True
-        side_by_side([partial(self._remove_container, name) for name in list(self._live_containers)])
+        end = time.monotonic() + _ABORT_SECONDS
+        while self._live_containers and time.monotonic() < end:
+            names = list(self._live_containers)
+            gone = side_by_side([partial(self._is_removed, name) for name in names])
+            self._live_containers -= {name for name, removed in zip(names, gone, strict=True) if removed}
+            time.sleep(_ABORT_POLL)
         for name in list(self._live_networks):
             with contextlib.suppress(APIError):  # something still sits in it; whoever made it removes it
                 self._client.remove_network(name)
+
+    def _is_removed(self, name: str) -> bool:
+        """It was there, and is no more. False for one that is still to come."""
+        try:
+            self._client.remove_container(name, force=True, v=True)
+        except NotFound:
+            return name not in self._live_containers
+        except APIError as error:
+            return error.status_code == HTTPStatus.CONFLICT  # somebody else is removing it
+        return True
 
     def sweep(self) -> int:
         """Remove what a killed run left behind: what bears our label, and whose process is gone or whose time is over.

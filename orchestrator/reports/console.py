@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
-from typing import TextIO
+from typing import IO, Protocol, TextIO, cast
 
 from orchestrator.ci.environment import detect
-from orchestrator.ci.redact import redactor
 from orchestrator.core.text import printable
 from orchestrator.engine.events import Reporter
 
 _PROGRESS_EVERY = 10.0  # seconds between progress lines in a log
+_TAIL = 20  # lines of a failed stage, where its log was not shown
+
+
+class ConsoleReporter(Reporter, Protocol):
+    """A reporter that leaves the terminal as it found it."""
+
+    def close(self) -> None:
+        """The run is over."""
 
 
 def make_reporter(
@@ -25,15 +34,17 @@ def make_reporter(
     verbose: bool,
     stream: TextIO | None = None,
     environment: Mapping[str, str] = os.environ,
-) -> Reporter:
+) -> ConsoleReporter:
     """The reporter for this run. ``auto`` is live on a terminal and plain lines elsewhere, and in CI."""
     out = stream or sys.stderr
     if log_format == "json":
         return JsonReporter(out, quiet=quiet)
     able = out.isatty() and environment.get("TERM") != "dumb"
-    live = log_format == "auto" and able and not detect(environment).is_ci
-    colour = live and not environment.get("NO_COLOR")
-    return TextReporter(out, live=live, colour=colour, quiet=quiet, verbose=verbose)
+    if quiet or log_format == "text" or not able or detect(environment).is_ci:
+        return TextReporter(out, quiet=quiet)
+    from orchestrator.reports.live import LiveReporter  # rich takes its time to be imported
+
+    return LiveReporter(cast("IO[str]", Steady(out)), colour=not environment.get("NO_COLOR"), verbose=verbose)
 
 
 class _Output:
@@ -55,47 +66,67 @@ class _Output:
             self._gone = True
 
 
-class TextReporter:
-    """Lines of text. Live, the newest progress is overwritten in place; a finished build's log folds away."""
+class Steady(io.TextIOBase):
+    """The same as a file, for those who want one."""
 
-    def __init__(
-        self, out: TextIO, *, live: bool = False, colour: bool = False, quiet: bool = False, verbose: bool = False
-    ) -> None:
-        self._out, self._live, self._colour = _Output(out), live, colour
-        self._quiet, self._verbose = quiet, verbose
-        self._transient = False
+    def __init__(self, out: TextIO) -> None:
+        self._file = out
+        self._out = _Output(out)
+
+    def write(self, text: str) -> int:
+        """Write at once."""
+        with self._out.lock:
+            self._out.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def isatty(self) -> bool:
+        """What the stream itself says."""
+        return self._file.isatty()
+
+    def fileno(self) -> int:
+        """The stream's own, for its size."""
+        return self._file.fileno()
+
+
+class TextReporter:
+    """Lines of text, each with its stage in front: parallel stages stay apart."""
+
+    def __init__(self, out: TextIO, *, quiet: bool = False) -> None:
+        self._out, self._quiet = _Output(out), quiet
+        self._tails: dict[str, deque[str]] = {}
         self._last_progress = -_PROGRESS_EVERY
 
     def stage_started(self, stage: str) -> None:
         """``▸ build api``."""
-        if not self._quiet:
-            self._line(self._paint("1", f"▸ {printable(stage)}"))
+        if self._quiet:
+            self._tails[stage] = deque(maxlen=_TAIL)
+        else:
+            self._line(f"▸ {printable(stage)}")
 
     def stage_finished(self, stage: str, outcome: str, seconds: float) -> None:
-        """``✓ build api  done in 1.2 s``."""
+        """``✓ build api  done in 1.2 s``; of one that failed, the end of what it said where that was not shown."""
         failed = outcome.startswith("failed")
+        tail = self._tails.pop(stage, ())
         if self._quiet and not failed:
             return
-        mark = self._paint("31", "✗") if failed else self._paint("32", "✓")
-        self._line(f"{mark} {printable(stage)}  {printable(outcome)} in {seconds:.1f} s")
+        for line in tail:
+            self._line(f"  {printable(stage)} | {line}")
+        self._line(f"{'✗' if failed else '✓'} {printable(stage)}  {printable(outcome)} in {seconds:.1f} s")
 
     def log(self, stage: str, line: str) -> None:
-        """The work's own output, prefixed; on a terminal only the newest line stays, unless verbose."""
-        if self._quiet:
-            return
+        """The work's own output, prefixed."""
         text = printable(line).rstrip()
-        if self._live and not self._verbose:
-            self._overwrite(f"  {text}")
-        elif text:
-            self._line(f"  {self._paint('2', printable(stage) + ' |')} {text}")
+        if self._quiet and text and stage in self._tails:
+            self._tails[stage].append(text)
+        elif text and not self._quiet:
+            self._line(f"  {printable(stage)} | {text}")
 
     def progress(self, stage: str, text: str) -> None:
-        """A passing state."""
-        if self._quiet:
-            return
-        if self._live:
-            self._overwrite(f"  {printable(text)}")
-        elif time.monotonic() - self._last_progress >= _PROGRESS_EVERY:
+        """A passing state: most of it is left out."""
+        if not self._quiet and time.monotonic() - self._last_progress >= _PROGRESS_EVERY:
             self._last_progress = time.monotonic()
             self._line(f"  {printable(stage)} | {printable(text)}")
 
@@ -106,30 +137,14 @@ class TextReporter:
 
     def warn(self, text: str) -> None:
         """Something to act on; shown even when quiet."""
-        self._line(f"{self._paint('33', 'warning:')} {printable(text)}")
+        self._line(f"warning: {printable(text)}")
 
-    def _paint(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+    def close(self) -> None:
+        """Nothing is open."""
 
     def _line(self, text: str) -> None:
         with self._out.lock:
-            clear = "\r\x1b[2K" if self._transient else ""
-            self._transient = False
-            self._out.write(f"{clear}{text}\n")
-
-    def _overwrite(self, text: str) -> None:
-        # Redacted before it is cut: the stream would not recognise half a secret.
-        shown = redactor(text)[: _terminal_width() - 1]
-        with self._out.lock:
-            self._out.write("\r\x1b[2K" + shown)
-            self._transient = True
-
-
-def _terminal_width() -> int:
-    try:
-        return os.get_terminal_size(2).columns
-    except OSError:
-        return 80
+            self._out.write(f"{text}\n")
 
 
 class JsonReporter:
@@ -162,6 +177,9 @@ class JsonReporter:
     def warn(self, text: str) -> None:
         """``warning``."""
         self._write("warning", text=printable(text))
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def _write(self, event: str, **fields: object) -> None:
         if self._quiet and event != "warning" and not str(fields.get("outcome", "")).startswith("failed"):
