@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import Conflict, Refused, RemoteError
+from orchestrator.core.image import Repository
 from orchestrator.core.names import CommitId, RefName, RemoteURL, RepoPath
-from orchestrator.gitops.base import GitOpsRepository, Landed, LostRace, Unreadable
+from orchestrator.gitops.base import GitOpsRepository, Landed, LostRace, Naming, Unreadable
 from orchestrator.gitops.repository import GitRepository
 from tests.servers.git_http import serving
 from tests.servers.git_repositories import Content, Executable, Link, Submodule, commit_files, git, make_bare
@@ -159,6 +160,15 @@ def test_names_with_newlines_and_other_encodings_are_read(world: World) -> None:
     assert {path.name: content for path, content in found.items()} == {
         name: name.encode("utf-8", "surrogateescape") for name in names
     }
+
+
+def test_files_that_may_name_an_image_are_never_left_out(world: World) -> None:
+    named = {f"apps/{name}.yaml": b"image: ghcr.io/acme/my-api:1\n" for name in ("a", "b")}
+    tip = world.seed({**FILES, **named, "charts/values.yaml": b"tag: '1'\n"})
+    naming = Naming(frozenset([Repository.parse("ghcr.io/acme/my-api")]), ("charts/*.yaml",))
+    found = {path.value for path in world.port.files(tip, ["**/*.yaml"], naming)}
+    assert found >= {*named, "charts/values.yaml"}
+    assert found <= {path.value for path in world.port.files(tip, ["**/*.yaml"])}
 
 
 def test_files_of_an_older_commit_are_read_too(world: World) -> None:
