@@ -144,7 +144,7 @@ def _forge(
         case ForgeKind.GITHUB:
             return _github(remote, environment, stack)
         case ForgeKind.GITLAB:
-            return _gitlab(remote, environment, stack), _git_credentials(environment)
+            return _gitlab(remote, environment, stack)
     return None, _git_credentials(environment)
 
 
@@ -167,21 +167,29 @@ def _github(remote: _Remote, environment: Mapping[str, str], stack: ExitStack) -
     return forge, credentials
 
 
-def _gitlab(remote: _Remote, environment: Mapping[str, str], stack: ExitStack) -> Forge | None:
-    """None without any token: preflight says so where a forge is needed."""
+def _gitlab(remote: _Remote, environment: Mapping[str, str], stack: ExitStack) -> tuple[Forge | None, GitCredentials]:
+    """By a token of its own, else by the CI job's, which may push and no more. None without either: preflight says so
+    where a forge is needed."""
     from orchestrator.forges.gitlab import GitLabForge, GitLabSettings
     from orchestrator.forges.gitlab_address import locate
-    from orchestrator.forges.gitlab_api import TokenKind, TokenLogin
+    from orchestrator.forges.gitlab_api import TokenLogin
+    from orchestrator.forges.gitlab_push import GitLabByPush
+    from orchestrator.gitops.repository import GitRepository
 
-    own, job = _forge_token(environment), read_secret("CI_JOB_TOKEN", environment)
-    token = own or job
-    if token is None:
-        return None
-    login = TokenLogin(token, TokenKind.JOB if token == job else TokenKind.ACCESS)
-    settings = GitLabSettings(remote.clock, ca_bundle=_ca_bundle(environment), patience=remote.patience)
-    forge = GitLabForge(locate(remote.url, environment.get("HYBRID_CI_FORGE_URL") or None), login, settings)
-    stack.callback(forge.close_connections)
-    return forge
+    address = locate(remote.url, environment.get("HYBRID_CI_FORGE_URL") or None)
+    token, credentials = _forge_token(environment), _git_credentials(environment)
+    job = read_secret("CI_JOB_TOKEN", environment) if address.is_at(environment.get("CI_SERVER_URL", "")) else None
+    if token is not None and token != job:
+        settings = GitLabSettings(remote.clock, ca_bundle=_ca_bundle(environment), patience=remote.patience)
+        forge = GitLabForge(address, TokenLogin(token), settings)
+        stack.callback(forge.close_connections)
+        return forge, credentials
+    if job is None:
+        return None, credentials
+    credentials = replace(credentials, token=job, username="gitlab-ci-token")
+    refs = GitRepository(remote.url, credentials=credentials, clock=remote.clock, patience=remote.patience)
+    stack.callback(refs.close)
+    return GitLabByPush(address, refs.matching, remote.clock), credentials
 
 
 def _forge_token(environment: Mapping[str, str]) -> Secret | None:

@@ -21,6 +21,10 @@ class GitLabAddress:
         """The host without the port, in lower case."""
         return (urlsplit(self.base).hostname or "").lower()
 
+    def is_at(self, url: str) -> bool:
+        """``url`` (CI_SERVER_URL of a job) is this very GitLab, so what belongs to the one may be shown to the other."""
+        return self.base.lower() == url.rstrip("/").lower()
+
     def project_of(self, repository: str) -> str | None:
         """The path of another project of the same GitLab; None when the URL is none of it, or none at all.
 
