@@ -33,7 +33,8 @@ class NotCopied:
     """An image that stays as it is in the target, with the reason.
 
     ``repository`` is the source's. ``refused`` is False where nothing is to do; ``places`` are the lines that the
-    reason speaks of, where there are several.
+    reason speaks of, where there are several. ``missing``: a file, or the image in it, is not there or can't be read,
+    which a person has to correct before anything else.
     """
 
     repository: Repository
@@ -41,14 +42,28 @@ class NotCopied:
     where: str
     refused: bool = True
     places: tuple[str, ...] = ()
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What goes from one environment to another, and what does not.
+
+    With anything ``refused`` it is not complete, and a caller that needs all stops.
+    """
+
+    copied: tuple[Copied, ...]
+    left: tuple[NotCopied, ...]
+
+    @property
+    def refused(self) -> tuple[NotCopied, ...]:
+        """What should have been promoted and can't be."""
+        return tuple(one for one in self.left if one.refused)
 
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """The edits of a promotion, one for each file that changes, and what was not copied.
-
-    With anything ``refused`` it is not complete, and a caller that needs all stops.
-    """
+    """The edits of a promotion, one for each file that changes, and what was not copied."""
 
     edits: tuple[Edit, ...]
     copied: tuple[Copied, ...]
@@ -77,25 +92,40 @@ def promote(
 ) -> Promotion:
     """Bring the target's pins to what the source runs, for all images that both have, or for ``only`` these.
 
+    As ``compare``, with the edits: where several versions run, each container gets its own. Nothing of one image is in
+    the way of another. Raises ConfigurationError for options that are not valid.
+    """
+    found = compare(
+        Side(source, source_options), Side(target, target_options), only, images=images, need_digest=need_digest
+    )
+    edits, failed = _edits(target, found.copied, target_options)
+    bad = {one.repository for one in failed}
+    names = {goal: origin for origin, goal in (images or {}).items()}
+    left = [
+        NotCopied(names.get(one.repository, one.repository), one.error.message, one.error.where or "") for one in failed
+    ]
+    copied = tuple(one for one in found.copied if one.image.repository not in bad)
+    return Promotion(tuple(edits), copied, (*found.left, *left))
+
+
+def compare(
+    source: Side,
+    target: Side,
+    only: Collection[Repository] | None = None,
+    *,
+    images: Mapping[Repository, Repository] | None = None,
+    need_digest: bool = True,
+) -> Compared:
+    """What the target shall run so that it runs what the source does. Nothing is edited; a side serves many times.
+
     ``images`` says which repository of the target is which of the source, where they differ (a mirror, a registry
     for each environment); all others have the same name in both. ``need_digest`` refuses a source pin that has only
-    a tag: it may mean something else by now. Nothing of one image is in the way of another. Raises
-    ConfigurationError for options that are not valid.
+    a tag: it may mean something else by now.
     """
-    same = dict(images or {})
-    task = _Task(Side(source, source_options), Side(target, target_options), same, only is not None, need_digest)
-    copied: list[Copied] = []
-    left: list[NotCopied] = []
-    for goal, origins in task.goals(only):
-        for outcome in task.outcomes(goal, origins):
-            if isinstance(outcome, Copied):
-                copied.append(outcome)
-            else:
-                left.append(outcome)
-    edits, failed = _edits(target, copied, target_options)
-    bad = {one.repository for one in failed}
-    left += [NotCopied(task.origin(one.repository), one.error.message, one.error.where or "") for one in failed]
-    return Promotion(tuple(edits), tuple(one for one in copied if one.image.repository not in bad), tuple(left))
+    task = _Task(source, target, dict(images or {}), only is not None, need_digest)
+    outcomes = [outcome for goal, origins in task.goals(only) for outcome in task.outcomes(goal, origins)]
+    copied = tuple(one for one in outcomes if isinstance(one, Copied))
+    return Compared(copied, tuple(one for one in outcomes if isinstance(one, NotCopied)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +173,7 @@ class _Task:
         blocking = self.source.blocking(origin, only_by_name=False)
         if blocking:
             return _blocked(origin, "the source does not pin it", blocking)
-        return NotCopied(origin, "the source environment does not pin it", "", refused=self.asked)
+        return NotCopied(origin, "the source environment does not pin it", "", refused=self.asked, missing=True)
 
     def _not_in_target(self, goal: Repository, origins: Sequence[Repository], here: list[Pin]) -> NotCopied:
         origin = origins[0]
@@ -155,7 +185,8 @@ class _Task:
             pins = [pin for other in others for pin in self.target.versioned(other)]
             reason = f"the target has {', '.join(map(str, others))} instead; map it if both are the same image"
             return NotCopied(origin, reason, pins[0].where, places=_several(pins))
-        return NotCopied(origin, "the target environment does not have it", here[0].where, refused=self.asked)
+        reason = "the target environment does not have it"
+        return NotCopied(origin, reason, here[0].where, refused=self.asked, missing=True)
 
     def _free(self) -> frozenset[Repository]:
         """The repositories of the target that nothing of the source belongs to."""
@@ -165,7 +196,8 @@ class _Task:
 def _unclear(repository: Repository, side: str, problem: Unresolved) -> NotCopied:
     """Beside its pins an image stands where nobody can tell what it is."""
     what = "also names it in a place" if problem.place else "names it in a file"
-    return NotCopied(repository, f"the {side} {what} that can't be used: {problem.reason}", problem.where)
+    reason = f"the {side} {what} that can't be used: {problem.reason}"
+    return NotCopied(repository, reason, problem.where, missing=not problem.place)
 
 
 def _blocked(repository: Repository, what: str, problems: Sequence[Unresolved]) -> NotCopied:

@@ -10,17 +10,17 @@ from orchestrator.core.names import RepoPath
 from orchestrator.manifests.forms import name_of
 from orchestrator.manifests.mention import mentions
 from orchestrator.manifests.model import Pin, Unresolved
-from orchestrator.manifests.options import ScanOptions
+from orchestrator.manifests.options import DEFAULT, ScanOptions
 from orchestrator.manifests.pins import find_pins
 
 Files = Mapping[RepoPath, bytes]
 
 
 class Side:
-    """The files of one environment, read once."""
+    """The files of one environment, read once. ``options`` are how they were read."""
 
-    def __init__(self, files: Files, options: ScanOptions) -> None:
-        self._files = files
+    def __init__(self, files: Files, options: ScanOptions = DEFAULT) -> None:
+        self.files, self.options = files, options
         found = [find_pins(path, content, options) for path, content in sorted(files.items())]
         self._pins = [pin for one in found for pin in one.pins]
         self._problems = [problem for one in found for problem in one.unresolved]
@@ -51,7 +51,7 @@ class Side:
 
     def _speaks_of(self, problem: Unresolved, repository: Repository, only_by_name: bool) -> bool:
         whole_file = not problem.text or (not only_by_name and "/" not in problem.text)
-        text = self._files[problem.path] if whole_file else problem.text.encode("utf-8", "surrogateescape")
+        text = self.files[problem.path] if whole_file else problem.text.encode("utf-8", "surrogateescape")
         return mentions(text, (repository,))
 
     def _is_replaced(self, path: RepoPath, text: str, format_name: str, repository: Repository) -> bool:
