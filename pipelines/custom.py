@@ -34,7 +34,6 @@ class _Failed:
 
     reason: str
     tail: tuple[str, ...]
-    timed_out: bool = False
 
 
 def custom_stage(run: Run, node: Node) -> None:
@@ -112,7 +111,7 @@ def _on_host(run: Run, variant: Variant) -> _Failed | None:
         tail.append(line)
         reporter.log(variant.name, line)
 
-    images = {f"IMAGE_{_upper(name)}": image.engine_id.value for name, image in run.built.items()}
+    images = {f"IMAGE_{_upper(name)}": image.engine_id.value for name, image in (run.fetched | run.built).items()}
     ended = run_child(
         config.run or (),
         environment=images | variables(run, variant),
@@ -124,7 +123,7 @@ def _on_host(run: Run, variant: Variant) -> _Failed | None:
     if ended.ok:
         return None
     if ended.timed_out:
-        return _Failed(f"it was ended after its time limit of {config.timeout:g} s", tuple(tail), timed_out=True)
+        return _Failed(f"it was ended after its time limit of {config.timeout:g} s", tuple(tail))
     return _Failed(f"it ended with {ended.returncode}", tuple(tail))
 
 
@@ -152,11 +151,11 @@ def _in_image(run: Run, variant: Variant) -> _Failed | None:
                 join=network,
                 alias="stage",
             )
-            result = ports.engine.run(run.built[config.image], beside, ports.reporter, variant.name)
+            result = ports.engine.run(run.image(config.image), beside, ports.reporter, variant.name)
     else:
-        result = ports.engine.run(run.built[config.image], spec, ports.reporter, variant.name)
+        result = ports.engine.run(run.image(config.image), spec, ports.reporter, variant.name)
     if result.timed_out:
-        return _Failed(f"it was ended after its time limit of {config.timeout:g} s", result.log_tail, timed_out=True)
+        return _Failed(f"it was ended after its time limit of {config.timeout:g} s", result.log_tail)
     if result.out_of_memory:
         return _Failed("it ran out of its memory", result.log_tail)
     return None if result.exit_code == 0 else _Failed(f"it ended with {result.exit_code}", result.log_tail)
@@ -203,8 +202,8 @@ def _service_spec(
 
 def _service_image(run: Run, variant: Variant, name: str, service: ServiceConfig) -> BuiltImage:
     """One that this run has built, or one from elsewhere."""
-    if service.image in run.built:
-        return run.built[service.image]
+    if service.image in run.pipeline.targets:
+        return run.image(service.image)
     reference = ImageReference.parse(service.image)
     if reference.digest is None:
         run.ports.reporter.warn(f"{variant.name}: the service {name} is not pinned by digest; its tag can move")

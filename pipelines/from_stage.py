@@ -26,8 +26,8 @@ def starting_at(graph: Graph, name: str, run: Run) -> Graph:
     reasons: dict[str, str] = {}
     missing: list[str] = []
     for node in before:
-        if not node.runs:
-            continue
+        if not node.runs or (node.kind is Kind.HANDOFF and run.finished is not None):
+            continue  # a handoff of what is pinned already finds that there is nothing to do
         if node.kind is Kind.BUILD and (image := run.found_in_engine(node)) is not None:
             run.built[node.image or ""] = image
             reasons[node.name] = f"in the engine already, {image.engine_id.short}"
