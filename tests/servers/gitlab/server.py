@@ -209,6 +209,7 @@ class FakeGitLab(ForgeServer):
             if mr.sha != tip and not late:
                 mr.sha, mr.auto_merge = tip, False
                 mr.versions.insert(0, Version(tip, now))
+                git(project.repo.path, "update-ref", f"refs/merge-requests/{mr.iid}/head", tip)
 
     def status(self, project: Project, mr: MergeRequest) -> str:
         """``detailed_merge_status``, computed in the background."""
