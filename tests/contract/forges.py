@@ -123,6 +123,7 @@ def github_world(folder: Path) -> Iterator[World]:
         yield replace(_on_bare(forge, hosted.repo.path, clock), closes_without_branch=True)
         forge.close_connections()
     assert server.violations == [], server.violations
+    assert server.crashes == [], server.crashes
 
 
 def _on_bare(forge: FullForge, bare: Path, clock: FakeClock) -> World:

@@ -10,7 +10,9 @@ import json
 import re
 import socket
 import struct
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -96,6 +98,7 @@ class ForgeServer:
         self.server_clock_skew = 0.0
         self.calls: list[Call] = []
         self.git_requests: list[Call] = []
+        self.crashes: list[str] = []  # must be empty at a test's end
         self.redirect_to = "http://127.0.0.1:9"
         self.before: Callable[[Call], None] | None = None
         self.lock = threading.RLock()
@@ -214,7 +217,9 @@ class _Server(ThreadingHTTPServer):
     owner: ForgeServer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are part of the tests."""
+        """Clients that go away are part of the tests; a fake that breaks is not, and is remembered."""
+        if not isinstance(sys.exc_info()[1], (OSError, ValueError)) or "make_reply" in traceback.format_exc():
+            self.owner.crashes.append(traceback.format_exc())
 
 
 class _Handler(BaseHTTPRequestHandler):

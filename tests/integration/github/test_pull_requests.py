@@ -213,7 +213,7 @@ def test_an_answer_that_is_no_json_is_malformed_and_not_a_crash(world: World) ->
 def test_an_answer_that_lacks_what_it_should_hold_is_malformed(world: World, payload: object) -> None:
     world.opened()
     world.server.fail(Reply(200, payload), f"GET {PULLS}/1")
-    with pytest.raises(RemoteError, match="lacks|form"):
+    with pytest.raises(RemoteError, match=r"lacks|form"):
         world.forge.show(1)
 
 

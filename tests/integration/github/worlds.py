@@ -105,7 +105,8 @@ def github(folder: Path) -> Iterator[World]:
         yield world
         for client in world.clients:
             client.close_connections()
-    assert server.violations == []
+    assert server.violations == [], server.violations
+    assert server.crashes == [], server.crashes
     assert server.unused_faults == 0, "a planned fault was never met"
 
 

@@ -181,7 +181,8 @@ def skeleton(name: str, base: str) -> dict[str, Any]:
 
 @cache
 def _skeleton_text(name: str) -> str:
-    return json.dumps(_least({"$ref": f"#/components/schemas/{name}"}, name))
+    schema = _target(f"#/components/schemas/{name}")
+    return json.dumps(_least(schema["anyOf"][0] if {"type": "null"} in schema.get("anyOf", []) else schema, name))
 
 
 def _least(schema: Mapping[str, Any], field: str) -> Any:

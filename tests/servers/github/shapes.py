@@ -82,7 +82,7 @@ def part(home: Hosted, branch: str, sha: str, base: str) -> dict[str, Any]:
 
 def label(name: str, base: str) -> dict[str, Any]:
     """A ``label``."""
-    return skeleton("label", base) | {"name": name, "color": "ededed", "description": None}
+    return skeleton("label", base) | {"name": name, "color": "ededed", "description": ""}
 
 
 def team(slug: str, base: str) -> dict[str, Any]:
