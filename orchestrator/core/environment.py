@@ -115,6 +115,8 @@ class Policy:
     """The rules of one GitOps repository. ``origin`` says where they were read, for messages.
 
     ``found`` has the evidence for each environment where there is no policy file and the layout was all there was.
+    ``immutable_tags``: a tag that carries an image is never given another commit's. ``require_tested_platforms``: every
+    platform of an image has to be tested before it is handed off.
     """
 
     environments: Mapping[str, Environment]
@@ -125,6 +127,8 @@ class Policy:
     writers: tuple[str, ...] = ()
     waivers: tuple[Waiver, ...] = field(default=())
     found: tuple[str, ...] = ()
+    immutable_tags: bool = False
+    require_tested_platforms: bool = False
 
     @property
     def discovered(self) -> bool:
@@ -139,16 +143,16 @@ class Policy:
         """The policy with every cluster as an environment of its own; ``paths`` are the files that exist.
 
         Clusters of a later wave come after those of the wave before it; whatever came after the whole environment
-        comes after all of its clusters. Raises ConfigurationError when a pattern finds nothing, or the name of a
-        cluster is taken.
+        comes after all of its clusters. One whose pattern finds nothing stays as it is, and can't be used. Raises
+        ConfigurationError when the name of a cluster is taken or none that an environment may have.
         """
         if not self.patterns_of_rings():
             return self
         known = tuple(paths)
         clusters = {
-            name: _clusters(one, one.rings, known, self.origin)
+            name: found
             for name, one in self.environments.items()
-            if one.rings is not None
+            if one.rings is not None and (found := _clusters(one, one.rings, known, self.origin))
         }
         every: dict[str, Environment] = {}
         for name, environment in self.environments.items():
@@ -179,8 +183,15 @@ class Policy:
 
     def environment(self, name: str) -> Environment:
         """The environment of this name. Raises ConfigurationError."""
-        if name in self.environments:
-            return self.environments[name]
+        found = self.environments.get(name)
+        if found is not None and found.rings is not None:
+            raise ConfigurationError(
+                f"no folder is a cluster of the environment {name!r}",
+                where=f"{self.origin}: {found.rings.pattern}",
+                hint="correct the pattern of its waves",
+            )
+        if found is not None:
+            return found
         if clusters := [one.name for one in self.environments.values() if one.group == name]:
             raise ConfigurationError(
                 f"the environment {name!r} is {len(clusters)} clusters in waves",
@@ -252,14 +263,8 @@ class Policy:
 
 
 def _clusters(environment: Environment, rings: Rings, paths: Sequence[str], origin: str) -> tuple[Environment, ...]:
-    """The clusters of an environment with waves, first wave first. Raises ConfigurationError when there is none."""
+    """The clusters of an environment with waves, first wave first. Raises ConfigurationError for a bad name."""
     folders = rings.folders(paths)
-    if not folders:
-        raise ConfigurationError(
-            f"no folder is a cluster of the environment {environment.name!r}",
-            where=f"{origin}: {rings.pattern}",
-            hint="correct the pattern of its waves",
-        )
     for folder in folders:
         if not _PLAIN_NAME.fullmatch(rings.member(folder)):
             raise ConfigurationError(

@@ -129,10 +129,13 @@ def test_the_whole_is_no_environment_that_something_can_be_handed_off_to() -> No
     assert "'prod/eu-1'" in (caught.value.hint or "")
 
 
-def test_waves_that_find_no_cluster_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="no folder is a cluster") as caught:
-        policy(STAGING, PROD).expanded(["clusters/staging/x.yaml"])
-    assert "clusters/prod-*" in (caught.value.where or "")
+def test_waves_that_find_no_cluster_can_not_be_used_and_disturb_nobody_else() -> None:
+    expanded = policy(STAGING, PROD).expanded(["clusters/staging/x.yaml"])
+    assert expanded.environment("staging") == STAGING
+    for ask in (expanded.environment, expanded.members, expanded.waves):
+        with pytest.raises(ConfigurationError, match="no folder is a cluster of the environment 'prod'") as caught:
+            ask("prod")
+        assert "clusters/prod-*" in (caught.value.where or "")
 
 
 def test_a_cluster_never_takes_the_name_of_an_environment() -> None:
