@@ -172,24 +172,25 @@ def _gitlab(remote: _Remote, environment: Mapping[str, str], stack: ExitStack) -
     where a forge is needed."""
     from orchestrator.forges.gitlab import GitLabForge, GitLabSettings
     from orchestrator.forges.gitlab_address import locate
-    from orchestrator.forges.gitlab_api import TokenLogin
+    from orchestrator.forges.gitlab_api import TokenKind, TokenLogin
     from orchestrator.forges.gitlab_push import GitLabByPush
     from orchestrator.gitops.repository import GitRepository
 
     address = locate(remote.url, environment.get("HYBRID_CI_FORGE_URL") or None)
     token, credentials = _forge_token(environment), _git_credentials(environment)
     job = read_secret("CI_JOB_TOKEN", environment) if address.is_at(environment.get("CI_SERVER_URL", "")) else None
-    if token is not None and token != job:
-        settings = GitLabSettings(remote.clock, ca_bundle=_ca_bundle(environment), patience=remote.patience)
-        forge = GitLabForge(address, TokenLogin(token), settings)
-        stack.callback(forge.close_connections)
-        return forge, credentials
-    if job is None:
+    login = TokenLogin(token) if token is not None and token != job else TokenLogin(job, TokenKind.JOB) if job else None
+    if login is None:
         return None, credentials
+    settings = GitLabSettings(remote.clock, ca_bundle=_ca_bundle(environment), patience=remote.patience)
+    forge = GitLabForge(address, login, settings)
+    stack.callback(forge.close_connections)
+    if login.kind is TokenKind.ACCESS:
+        return forge, credentials
     credentials = replace(credentials, token=job, username="gitlab-ci-token")
     refs = GitRepository(remote.url, credentials=credentials, clock=remote.clock, patience=remote.patience)
     stack.callback(refs.close)
-    return GitLabByPush(address, refs.matching, remote.clock), credentials
+    return GitLabByPush(address, refs.matching, forge, remote.clock), credentials
 
 
 def _forge_token(environment: Mapping[str, str]) -> Secret | None:

@@ -2,6 +2,7 @@
 
 https://docs.gitlab.com/topics/git/commit/#push-options-for-merge-requests. What there is, is read from the refs that
 GitLab keeps for merge requests (``refs/merge-requests/7/head``); nobody tells whether one is open, and by whom.
+What a job token may read by calls differs from version to version, so those are tried and done without.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from orchestrator.core.errors import ConfigurationError, RemoteError
 from orchestrator.core.names import BranchName, CommitId
 from orchestrator.engine.clock import Clock, Deadline
 from orchestrator.forges import gitlab_shapes as shapes
-from orchestrator.forges.base import PullRequest, PullRequestDraft, PullRequestState
+from orchestrator.forges.base import CommitStatus, Comparison, PullRequest, PullRequestDraft, PullRequestState
 from orchestrator.forges.calls import LoginRefused
+from orchestrator.forges.gitlab import GitLabForge
 from orchestrator.forges.gitlab_address import GitLabAddress
 
 ListRefs = Callable[[str], Mapping[str, CommitId]]
@@ -30,9 +32,9 @@ _PAUSE = 2.0
 class GitLabByPush:
     """The Forge port as far as pushing goes: a merge request is opened, retitled and described by push options."""
 
-    def __init__(self, address: GitLabAddress, list_refs: ListRefs, clock: Clock) -> None:
-        """``list_refs`` gives the repository's refs that git's pattern matches."""
-        self._address, self._list_refs, self._clock = address, list_refs, clock
+    def __init__(self, address: GitLabAddress, list_refs: ListRefs, calls: GitLabForge, clock: Clock) -> None:
+        """``list_refs`` gives the repository's refs that git's pattern matches; ``calls`` has the same login."""
+        self._address, self._list_refs, self._calls, self._clock = address, list_refs, calls, clock
         self._known: dict[int, PullRequest] = {}
 
     @property
@@ -108,6 +110,23 @@ class GitLabByPush:
             hint="close it by hand, or give a token with the scope `api` in HYBRID_CI_FORGE_TOKEN",
             details=(comment,) if comment else (),
         )
+
+    # --- reading by calls, as far as GitLab lets -----------------------------------------------------------------
+
+    def compare(self, repository: str, base: CommitId, head: CommitId) -> Comparison | None:
+        """See ``Comparing``; None also when the login may not read that."""
+        try:
+            return self._calls.compare(repository, base, head)
+        except LoginRefused:
+            return None
+
+    def statuses(self, commit: CommitId) -> Sequence[CommitStatus]:
+        """See ``CommitStatuses``. Raises LoginRefused, which names the token to give, when it may not read them."""
+        return self._calls.statuses(commit)
+
+    def set_status(self, commit: CommitId, status: CommitStatus) -> None:
+        """See ``CommitStatuses``. Raises as ``statuses``."""
+        self._calls.set_status(commit, status)
 
     def _newest(self, head: BranchName) -> tuple[int | None, CommitId | None]:
         tip = self._list_refs(head.ref.value).get(head.ref.value)

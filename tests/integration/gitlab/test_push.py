@@ -9,7 +9,7 @@ import pytest
 from orchestrator.core.errors import RemoteError
 from orchestrator.core.names import CommitId, RemoteURL, RepoPath
 from orchestrator.core.secret import Secret
-from orchestrator.forges.base import Forge, OpensByPush, PullRequestState
+from orchestrator.forges.base import CommitStatus, Forge, OpensByPush, PullRequestState, StatusState
 from orchestrator.forges.calls import LoginRefused
 from orchestrator.forges.gitlab_address import locate
 from orchestrator.forges.gitlab_api import TokenKind
@@ -39,8 +39,10 @@ def repository(world: World) -> Iterator[GitRepository]:
 
 
 @pytest.fixture
-def forge(world: World, repository: GitRepository) -> GitLabByPush:
-    return GitLabByPush(locate(RemoteURL(repository.url)), repository.matching, world.clock)
+def forge(world: World, repository: GitRepository) -> Iterator[GitLabByPush]:
+    calls = world.client(JOB_TOKEN, TokenKind.JOB)
+    yield GitLabByPush(locate(RemoteURL(repository.url)), repository.matching, calls, world.clock)
+    calls.close_connections()
 
 
 def push(
@@ -99,6 +101,17 @@ def test_what_no_push_can_do_says_so(forge: GitLabByPush) -> None:
     with pytest.raises(LoginRefused, match="can't close") as caught:
         forge.close(1, "no")
     assert "HYBRID_CI_FORGE_TOKEN" in str(caught.value.hint)
+
+
+def test_what_the_job_may_not_read_is_done_without_or_told(world: World, forge: GitLabByPush) -> None:
+    head = world.start()
+    assert forge.compare(f"{world.server.web}/acme/gitops", head, head) is None
+    world.server.fail(Reply(401, {"message": "401 Unauthorized"}), "GET *", times=2)
+    assert forge.compare(f"{world.server.web}/acme/gitops", head, head) is None
+    with pytest.raises(LoginRefused, match="CI job token"):
+        forge.statuses(head)
+    with pytest.raises(LoginRefused, match="CI job token"):
+        forge.set_status(head, CommitStatus("flux", StatusState.SUCCESS))
 
 
 def test_a_job_token_that_calls_is_told_what_to_use(world: World) -> None:
