@@ -128,9 +128,13 @@ class GitHubClient:
 
     def pages(
         self, kind: type[Thing], path: str, parameters: Mapping[str, Any] | None = None, *, items: str = "items"
-    ) -> PaginatedList[Thing]:
-        """Every page of a list. ``items`` names the list where an object is around it."""
-        return PaginatedList(kind, self.requester, path, dict(parameters or {}), list_item=items)
+    ) -> Iterator[Thing]:
+        """Every page of a list, read as it is asked for. ``items`` names the list where an object is around it.
+
+        Raises GithubException and as ``Calls.send``; RemoteError when an answer is no such list.
+        """
+        with self.well_formed():
+            yield from PaginatedList(kind, self.requester, path, dict(parameters or {}), list_item=items)
 
     def pull(self, number: int) -> ApiPullRequest:
         """One pull request, as it is now. Raises ConfigurationError when there is none."""
@@ -147,7 +151,8 @@ class GitHubClient:
         """An answer as a pull request. Raises RemoteError when it is something else."""
         if not isinstance(data, dict):
             raise _malformed(self.where, "no pull request")
-        return ApiPullRequest(self.requester, {}, data, completed=True)
+        with self.well_formed():
+            return ApiPullRequest(self.requester, {}, data, completed=True)
 
     def mutate(self, name: str, values: Mapping[str, Any], wanted: str) -> dict[str, Any]:
         """A GraphQL mutation's payload. Raises GithubException when GitHub refuses it, and as ``Calls.send``."""
@@ -164,6 +169,14 @@ class GitHubClient:
         if not isinstance(data, dict):
             raise _malformed(self.where, "no data")
         return data
+
+    @contextmanager
+    def well_formed(self) -> Iterator[None]:
+        """PyGithub stumbles, each time in another way, over an answer that has not the form that it expects."""
+        try:
+            yield
+        except (TypeError, AttributeError, KeyError, ValueError, AssertionError) as error:
+            raise _malformed(self.where, f"{type(error).__name__}: {error}") from None
 
     @contextmanager
     def _graphql(self) -> Iterator[None]:

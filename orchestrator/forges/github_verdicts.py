@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from github.CheckRun import CheckRun
 from github.CommitStatus import CommitStatus as ApiStatus
 from github.Deployment import Deployment
 from github.DeploymentStatus import DeploymentStatus
 from github.GithubException import GithubException
+from github.GithubObject import NonCompletableGithubObject
 
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.names import CommitId
@@ -81,17 +82,10 @@ class GitHubVerdicts:
 
     def _check_runs(self, commit: CommitId) -> Iterator[CommitStatus]:
         path = f"{self._client.root}/commits/{commit}/check-runs"
-        for run in self._client.pages(CheckRun, path, {"filter": "latest"}, items="check_runs"):
-            done = run.status == "completed"
-            state = _CONCLUSION.get(run.conclusion or "", StatusState.FAILURE) if done else StatusState.PENDING
-            yield CommitStatus(
-                run.name,
-                state,
-                (run.output.title if run.output else None) or run.conclusion or run.status,
-                run.details_url or run.html_url or "",
-                run.app.slug if run.app else "",
-                run.completed_at or run.started_at,
-            )
+        for run in self._client.pages(_CheckRun, path, {"filter": "latest"}, items="check_runs"):
+            with self._client.well_formed():
+                verdict = run.verdict()
+            yield verdict
 
     def _deployments(self, commit: CommitId) -> Iterator[CommitStatus]:
         """The newest deployment of each environment, by its newest status."""
@@ -112,6 +106,31 @@ class GitHubVerdicts:
             (newest.environment_url or newest.log_url or "") if newest else "",
             deployment.creator.login if deployment.creator else "",
             newest.created_at if newest else deployment.created_at,
+        )
+
+
+class _CheckRun(NonCompletableGithubObject):
+    """A check run. PyGithub's own class fails on one that belongs to no suite, which GitHub's description allows."""
+
+    def _initAttributes(self) -> None:  # noqa: N802, RUF100  (PyGithub's name)
+        self._data: dict[str, Any] = {}
+
+    def _useAttributes(self, attributes: dict[str, Any]) -> None:  # noqa: N802, RUF100  (PyGithub's name)
+        self._data = attributes
+
+    def verdict(self) -> CommitStatus:
+        """What it says; whatever is no success, once it is completed, is a failure."""
+        data = self._data
+        status, conclusion = str(data["status"]), str(data.get("conclusion") or "")
+        done = status == "completed"
+        when = data.get("completed_at") or data.get("started_at")
+        return CommitStatus(
+            str(data["name"]),
+            _CONCLUSION.get(conclusion, StatusState.FAILURE) if done else StatusState.PENDING,
+            str((data.get("output") or {}).get("title") or conclusion or status),
+            str(data.get("details_url") or data.get("html_url") or ""),
+            str((data.get("app") or {}).get("slug") or ""),
+            datetime.fromisoformat(when) if when else None,
         )
 
 
