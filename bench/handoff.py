@@ -13,9 +13,10 @@ from orchestrator.core.image import Digest, PinnedImage, Repository
 from orchestrator.core.names import BranchName, RemoteURL, RepoPath
 from orchestrator.engine.clock import SystemClock
 from orchestrator.forges.base import PullRequest, PullRequestDraft, PullRequestState
-from orchestrator.gitops.desk import Desk, PullRequestText, Seen
+from orchestrator.gitops.desk import Desk, Seen
 from orchestrator.gitops.handoff import hand_off
 from orchestrator.gitops.outcome import Opened
+from orchestrator.gitops.pull_request_text import PullRequestText
 from orchestrator.gitops.repository import GitRepository
 
 _BASE = BranchName("main")
@@ -59,7 +60,12 @@ def hand_off_once(url: str, number: int, run: int, scratch: Path, cache: Path | 
         pinned = PinnedImage(Repository.parse(image(number)), Digest.of(str(run).encode()), f"run-{run}")
         change = Change(Action.PIN, "dev", application, (pinned,), f"run-{run}")
         desk = Desk(
-            repository, _Forge(), policy, clock, lambda plan: PullRequestText("title", "body", "stamp"), "bench"
+            repository,
+            _Forge(),
+            policy,
+            clock,
+            lambda plan: PullRequestText("title", "release", lambda room: "body"),
+            "bench",
         )
         outcome = hand_off(desk, change, seen=seen)
         assert isinstance(outcome, Opened), outcome

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
+from orchestrator.forges.base import AutoMerge
 from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, Unchanged, Updated
 from orchestrator.reports.records import PullRequestRecord, ReleaseRecord, StageRecord, image_records, source_record
 from pipelines.release import ReleaseResult
@@ -29,12 +31,24 @@ def record_of(result: ReleaseResult, now: datetime) -> ReleaseRecord:
         branch=branch,
         commit=commit,
         pull_request=_pull_request(outcome),
+        merge=_merge(outcome),
+        warnings=list(getattr(outcome, "warnings", ())),
     )
 
 
 def _pull_request(outcome: Outcome | None) -> PullRequestRecord | None:
     found = getattr(outcome, "pull_request", None)
     return PullRequestRecord(number=found.number, url=found.url) if found is not None else None
+
+
+def _merge(outcome: Outcome | None) -> Literal["merged", "enabled"] | None:
+    match getattr(outcome, "merging", None):
+        case AutoMerge.MERGED:
+            return "merged"
+        case AutoMerge.ENABLED:
+            return "enabled"
+        case _:
+            return None
 
 
 def _place(outcome: Outcome | None) -> tuple[str | None, str | None]:

@@ -16,9 +16,10 @@ from orchestrator.core.rule_change import RuleChange, title_of
 from orchestrator.engine.events import stage
 from orchestrator.engine.parallel import side_by_side
 from orchestrator.gitops.base import GitOpsRepository
-from orchestrator.gitops.desk import BLOCK_BEGIN, BLOCK_END, Desk, PullRequestText, Seen, missing_branch
+from orchestrator.gitops.desk import Desk, Seen, missing_branch
 from orchestrator.gitops.handoff import hand_off, required_forge
 from orchestrator.gitops.outcome import Outcome
+from orchestrator.gitops.pull_request_text import PullRequestText
 from orchestrator.reports.rules import rule_block
 from pipelines.policy import check_base, policy_at
 from pipelines.ports import Ports, Surroundings
@@ -105,9 +106,9 @@ def _desk(ports: Ports, policy: Policy, identity: str, reopen: bool) -> Desk:
     def describe(plan: ChangePlan) -> PullRequestText:
         change = plan.change
         assert isinstance(change, RuleChange)  # noqa: S101  (nothing else stands on the branch of a rule)
-        stamp = f"<!-- hybrid-ci:release {change.release} -->"
-        block = "\n".join([BLOCK_BEGIN, stamp, "", redactor(rule_block(change)), "", BLOCK_END])
-        return PullRequestText(redactor(title_of(change)), block, stamp)
+        return PullRequestText(
+            redactor(title_of(change)), change.release, lambda room: redactor(rule_block(change))
+        )
 
     return Desk(
         ports.repository,

@@ -14,7 +14,10 @@ from orchestrator.cli.app import OutputFormat
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import Repository
 from orchestrator.core.release import ReleasedImage
-from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, Unchanged, Updated
+from orchestrator.core.text import printable
+from orchestrator.core.change import Change
+from orchestrator.forges.base import AutoMerge, PullRequest
+from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, Unchanged, Updated, Waiting
 from orchestrator.reports.diff import readable, unified
 from orchestrator.reports.markdown import code, fenced, table
 from orchestrator.reports.records import ReleaseRecord
@@ -89,15 +92,32 @@ def sentence(result: ReleaseResult) -> str:
             count = len(result.plan.pins) if result.plan else 0
             return f"this is what would be handed off ({count} pin{'s' if count != 1 else ''})"
         case Opened():
-            return f"opened pull request #{outcome.pull_request.number}"
+            return f"opened pull request #{outcome.pull_request.number}{_goes_on(outcome.pull_request, outcome.merging)}"
         case Updated():
-            return f"updated pull request #{outcome.pull_request.number}"
+            return f"updated pull request #{outcome.pull_request.number}{_goes_on(outcome.pull_request, outcome.merging)}"
+        case Waiting():
+            return "waiting for a gate; nothing was changed"
         case Committed():
             return f"committed {outcome.commit.short} to {outcome.branch}"
         case Superseded():
-            return "superseded: a newer release is on its way; nothing was changed"
+            return f"superseded: the newer {_named(outcome.newer, outcome.pull_request)}; nothing was changed"
         case Unchanged():
             return f"nothing to do: {outcome.reason}"
+
+
+def _goes_on(pull_request: PullRequest, merging: AutoMerge | None) -> str:
+    """What happens next without anybody."""
+    if merging is AutoMerge.MERGED:
+        return " and merged it"
+    if merging is AutoMerge.ENABLED:
+        return "; it merges as soon as its rules allow it"
+    return "; it is a draft while a gate waits" if pull_request.draft else ""
+
+
+def _named(newer: Change, pull_request: PullRequest | None) -> str:
+    tags = ", ".join(f"{image.repository.name} {image.tag or image.digest.short}" for image in newer.images)
+    where = f"waits in pull request #{pull_request.number}" if pull_request is not None else "is there already"
+    return printable(f"release {newer.release} ({tags}) {where}")
 
 
 def _reference(image: ReleasedImage, unknown: tuple[Repository, ...]) -> str:

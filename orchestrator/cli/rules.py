@@ -108,13 +108,15 @@ def print_change(result: RuleResult, output: OutputFormat) -> None:
 
 
 def _sentence(result: RuleResult) -> str:
-    from orchestrator.gitops.outcome import Committed, Opened, Superseded, Unchanged, Updated
+    from orchestrator.gitops.outcome import Committed, Opened, Superseded, Unchanged, Updated, Waiting
 
     match result.outcome:
         case None:
             return "this is what would be proposed" if result.plan.edits else "nothing would change"
         case Opened() | Updated():
             return f"{result.outcome.state} pull request #{result.outcome.pull_request.number}; it counts once merged"
+        case Waiting():
+            return "it waits for a gate; nothing was changed"
         case Committed():
             return f"committed {result.outcome.commit.short}"
         case Superseded():

@@ -17,26 +17,9 @@ from orchestrator.engine.clock import Clock
 from orchestrator.forges.base import Forge
 from orchestrator.gitops.base import GitOpsRepository, Naming
 from orchestrator.gitops.plan import plan_change
+from orchestrator.gitops.pull_request_text import PullRequestText
 
-BLOCK_BEGIN, BLOCK_END = "<!-- hybrid-ci:begin -->", "<!-- hybrid-ci:end -->"
 _FRESH_SECONDS = 5.0  # a look that is no older is as good as a new one: the push compares anyway
-
-
-@dataclass(frozen=True, slots=True)
-class PullRequestText:
-    """What reviewers read. ``stamp`` stands in ``block`` and names the release that it was written for."""
-
-    title: str
-    block: str
-    stamp: str
-
-    def body(self, current: str = "") -> str:
-        """The body with our block in its place; what people wrote around it stays."""
-        before, begin, rest = current.partition(BLOCK_BEGIN)
-        _, end, after = rest.partition(BLOCK_END)
-        if begin and end:
-            return f"{before}{self.block}{after}"
-        return f"{current.rstrip()}\n\n{self.block}\n" if current.strip() else f"{self.block}\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,11 @@ merge: the change is computed again on the new tip and pushed by compare-and-swa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from orchestrator.core.change import Change, ChangePlan
+from orchestrator.core.delivery import WhileWaiting
 from orchestrator.core.environment import Environment, Strategy
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
 from orchestrator.core.names import CommitId, RefName, RepoPath
@@ -17,10 +19,21 @@ from orchestrator.core.rule_change import RuleChange
 from orchestrator.core.trailers import read_trailers
 from orchestrator.engine.clock import Deadline
 from orchestrator.engine.retry import Backoff
-from orchestrator.forges.base import Forge, PullRequestDraft
+from orchestrator.forges.base import Forge, NotOpen, PullRequest, PullRequestState
 from orchestrator.gitops.base import LostRace
+from orchestrator.gitops.by_call import drop_leftover, make_commit
 from orchestrator.gitops.desk import Desk, Seen, missing_branch
-from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, Unchanged, Updated
+from orchestrator.gitops.finishing import delete_branch
+from orchestrator.gitops.outcome import Committed, Outcome, Superseded, Unchanged, Waiting
+from orchestrator.gitops.proposing import (
+    bring_up_to_date,
+    check_adoptable,
+    hold_back,
+    only_one,
+    open_pull_request,
+    propose,
+)
+from orchestrator.gitops.pushing import push_options
 from orchestrator.gitops.standing import Standing, read_standing
 
 DEADLINE_SECONDS = 600.0
@@ -141,22 +154,43 @@ def _propose_once(
     base_tip = tips.get(base.ref)
     if base_tip is None:
         raise missing_branch(desk.repository, base)
-    standing = read_standing(desk, change, base_tip, tips.get(head.ref), forge.pull_requests(head, base))
+    proposed = only_one(forge, forge.pull_requests(head, base))
+    standing = read_standing(desk, change, base_tip, tips.get(head.ref), proposed)
+    if standing.pull_request is not None:
+        check_adoptable(desk, standing.pull_request, head)
     plan = desk.plan(environment, change, base_tip)
     if plan.empty:
-        return _already_there(forge, environment, change, standing)
+        return _already_there(desk, forge, environment, change, standing, proposed)
     _respect_a_no(desk, change, standing)
     wanted = _with_what_waits(desk, environment, change, standing)
     if wanted is not None and wanted != change:
         plan = desk.plan(environment, wanted, base_tip)
     if wanted is None or plan.empty:
         return _superseded(desk, forge, standing, change)
-    if standing.tip is not None and standing.plan is not None and _same(standing.plan, plan):
-        return _propose(desk, forge, standing.plan, standing.tip, standing)
-    commit = desk.commit(plan)
-    if isinstance(desk.repository.push(head.ref, commit, standing.tip), LostRace):
+    try:
+        return _bring(desk, forge, environment, plan, standing)
+    except NotOpen:  # a person merged or closed it meanwhile
         return None
-    return _propose(desk, forge, plan, commit, standing)
+
+
+def _bring(desk: Desk, forge: Forge, environment: Environment, plan: ChangePlan, standing: Standing) -> Outcome | None:
+    """The plan on our branch, and in its pull request; None when somebody was faster."""
+    text = desk.describe(plan)
+    there = standing.tip if standing.plan is not None and _same(standing.plan, plan) else None
+    proposed = there is not None and standing.pull_request is not None
+    if text.waiting and environment.delivery.while_waiting is WhileWaiting.NONE and not proposed:
+        return Waiting(plan, standing.pull_request)
+    if there is not None and standing.plan is not None:
+        return propose(desk, forge, environment, standing.plan, there, standing, text)
+    commit = make_commit(desk, forge, environment, plan)
+    standing = replace(standing, pull_request=hold_back(forge, standing.pull_request, text))
+    head = plan.change.branch
+    options = push_options(forge, head, desk.policy.base, text.title, text.body())
+    pushed = desk.repository.push(head.ref, commit, standing.tip, options)
+    drop_leftover(desk, environment, plan, commit)
+    if isinstance(pushed, LostRace):
+        return None
+    return propose(desk, forge, environment, plan, commit, standing, text)
 
 
 def required_forge(forge: Forge | None, environment: Environment, url: str) -> Forge:
@@ -171,15 +205,40 @@ def required_forge(forge: Forge | None, environment: Environment, url: str) -> F
     return forge
 
 
-def _already_there(forge: Forge, environment: Environment, change: Change, standing: Standing) -> Outcome:
+def _already_there(
+    desk: Desk,
+    forge: Forge,
+    environment: Environment,
+    change: Change,
+    standing: Standing,
+    proposed: Sequence[PullRequest],
+) -> Outcome:
     """The base holds the change; an open pull request that is older would only take it away again."""
     current = standing.pull_request
     if current is not None and standing.change is not None and standing.change.on_top_of(change, carry=False) is None:
-        said = f"{environment.name} already runs a newer release: {change.release}."
-        current = forge.close(current.number, _SETTLED + "." if isinstance(change, RuleChange) else said)
+        current = forge.close(current.number, _why_superseded(desk, environment, change, proposed))
+    merged = next((one for one in proposed if one.state is PullRequestState.MERGED), None)
+    warnings: Sequence[str] = ()
+    if environment.delivery.delete_branch and _is_leftover(standing, merged):
+        assert standing.tip is not None  # noqa: S101  (it is the merged head)
+        warnings = delete_branch(desk, change.branch, standing.tip)
+    reason = _SETTLED if isinstance(change, RuleChange) else f"{environment.name} already runs these images"
+    return Unchanged(reason, current, tuple(warnings))
+
+
+def _why_superseded(desk: Desk, environment: Environment, change: Change, proposed: Sequence[PullRequest]) -> str:
+    """What to say in a pull request that is not needed any more, with a link to what came instead."""
     if isinstance(change, RuleChange):
-        return Unchanged(_SETTLED, current)
-    return Unchanged(f"{environment.name} already runs these images", current)
+        return f"Closed: {_SETTLED}."
+    merged = next((one for one in proposed if one.state is PullRequestState.MERGED), None)
+    link = f" See {merged.url}." if merged is not None else f" It stands on {desk.policy.base} already."
+    return f"Superseded: {environment.name} already runs release {change.release}, which is newer.{link}"
+
+
+def _is_leftover(standing: Standing, merged: PullRequest | None) -> bool:
+    """Nothing waits on our branch, and it is where its pull request was merged."""
+    done = standing.plan is None and standing.pull_request is None and standing.tip is not None
+    return done and merged is not None and merged.head_commit == standing.tip
 
 
 def _respect_a_no(desk: Desk, change: Change, standing: Standing) -> None:
@@ -208,36 +267,12 @@ def _superseded(desk: Desk, forge: Forge, standing: Standing, change: Change) ->
     if standing.plan is not None:
         text = desk.describe(standing.plan)
         if current is None:
-            draft = PullRequestDraft(text.title, text.body(), change.branch, desk.policy.base)
-            current = forge.open(draft)
-        elif text.stamp not in current.body:
-            current = forge.update(current.number, title=text.title, body=text.body(current.body))
+            current = open_pull_request(desk, forge, text, change.branch, standing.tip)
+        elif not text.stands_in(current.body):
+            current = bring_up_to_date(desk, forge, current, text, standing.tip)
     return Superseded(standing.change or change, current)
 
 
 def _same(there: ChangePlan, plan: ChangePlan) -> bool:
     """The same images for the same files, which the base has not touched since."""
     return set(there.change.pins) == set(plan.change.pins) and there.edits == plan.edits
-
-
-def _propose(desk: Desk, forge: Forge, plan: ChangePlan, commit: CommitId, standing: Standing) -> Outcome | None:
-    """Open or update the pull request, and read back that the branch is still ours; None when it is not.
-
-    Forges have no compare-and-swap for text. A writer that lost the branch meanwhile may just have put its own
-    text over the newer one's, so it starts again, and then leaves the text that belongs to the branch.
-    """
-    text, current = desk.describe(plan), standing.pull_request
-    if current is not None and commit == standing.tip and text.stamp in current.body:
-        return Unchanged(f"pull request #{current.number} already holds this change", current)
-    outcome: Outcome
-    if current is None:
-        draft = PullRequestDraft(text.title, text.body(), plan.change.branch, desk.policy.base)
-        opened = forge.open(draft)
-        if text.stamp not in opened.body:  # somebody opened it since we looked
-            opened = forge.update(opened.number, title=text.title, body=text.body(opened.body))
-        outcome = Opened(plan, commit, opened)
-    else:
-        updated = forge.update(current.number, title=text.title, body=text.body(current.body))
-        outcome = Updated(plan, commit, updated)
-    ref = plan.change.branch.ref
-    return outcome if desk.repository.tips([ref]).get(ref) == commit else None

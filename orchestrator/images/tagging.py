@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.core.errors import Refused, RemoteError
-from orchestrator.core.image import Digest, TaggedImage
+from orchestrator.core.image import Digest, Repository, TaggedImage
 from orchestrator.engine.clock import Clock
 from orchestrator.engine.events import Reporter
 from orchestrator.images.base import Registry
@@ -55,7 +55,7 @@ def check_taken(
     registry: Registry, target: TaggedImage, now: Digest, revision: str, reporter: Reporter, *, immutable: bool
 ) -> None:
     """Say, or refuse where tags are immutable, that the tag is another commit's. Raises Refused."""
-    theirs = revision_of(registry, target, now)
+    theirs = revision_of(registry, target.repository, now)
     if theirs == revision:
         return
     built = f"built from commit {theirs[:12]}" if theirs else "of unknown origin"
@@ -69,20 +69,20 @@ def check_taken(
     reporter.warn(f"the tag {target} pointed to {now.short}, {built}; it is moved")
 
 
-def revision_of(registry: Registry, target: TaggedImage, digest: Digest) -> str | None:
+def revision_of(registry: Registry, repository: Repository, digest: Digest) -> str | None:
     """The commit that the image's label names; of an index, that of its first platform. None without one."""
-    revision = labels_of(registry, target, digest).get(REVISION)
+    revision = labels_of(registry, repository, digest).get(REVISION)
     return revision if isinstance(revision, str) else None
 
 
-def labels_of(registry: Registry, target: TaggedImage, digest: Digest) -> Mapping[str, object]:
+def labels_of(registry: Registry, repository: Repository, digest: Digest) -> Mapping[str, object]:
     """The labels of the image with this digest; of an index, those of its first platform. Claims of who built it."""
-    manifest = registry.manifest(target.repository, digest)
+    manifest = registry.manifest(repository, digest)
     if manifest is not None and manifest.is_index and manifest.manifests:
-        manifest = registry.manifest(target.repository, manifest.manifests[0].digest)
+        manifest = registry.manifest(repository, manifest.manifests[0].digest)
     if manifest is None or manifest.config is None:
         return {}
-    inner = registry.config(target.repository, manifest.config).get("config")
+    inner = registry.config(repository, manifest.config).get("config")
     labels = inner.get("Labels") if isinstance(inner, dict) else None
     return labels if isinstance(labels, dict) else {}
 

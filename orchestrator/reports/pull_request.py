@@ -1,12 +1,43 @@
-"""What a reviewer reads: the title and body of a pull request, made from the plan and the release."""
+"""What a reviewer reads: the title and body of a pull request, made from the plan and whatever else is known.
+
+The summary always stands; the rest gets what room is left, the most useful part first, and each part cuts itself.
+"""
 
 from __future__ import annotations
 
-from orchestrator.core.change import ChangePlan, PlannedPin
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.change import ChangePlan
 from orchestrator.core.environment import Waiver
-from orchestrator.core.release import Release, TestResult
+from orchestrator.core.release import Release
 from orchestrator.core.text import printable
-from orchestrator.reports.markdown import code, table
+from orchestrator.core.verdict import Verdict
+from orchestrator.reports import pull_request_parts as parts
+from orchestrator.reports.commits import SourceRange, commits_part
+from orchestrator.reports.rendered import ResourceDiff, rendered_part
+
+LONGEST = 65_000  # characters of a body, where nobody says another number
+_BETWEEN = 2  # characters between two parts
+Part = Callable[[int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known beyond the plan.
+
+    ``release`` is None when only the commit on the branch is known, not the run that made it; ``sources`` are the
+    commits that come in; ``rendered`` what the cluster's manifests would change in (None: nobody rendered them, for
+    the reason ``not_rendered`` if that is worth saying).
+    """
+
+    release: Release | None = None
+    waivers: tuple[Waiver, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    sources: tuple[SourceRange, ...] = ()
+    run_url: str | None = None
+    rendered: Sequence[ResourceDiff] | None = None
+    not_rendered: str | None = None
 
 
 def title(plan: ChangePlan) -> str:
@@ -17,70 +48,29 @@ def title(plan: ChangePlan) -> str:
     return text if len(text) <= 120 else text[:119] + "…"
 
 
-def block(plan: ChangePlan, release: Release | None, waivers: tuple[Waiver, ...] = ()) -> str:
-    """What hybrid-ci says in the body: pins, tests, source, and how it is deployed.
-
-    ``release`` is None when only the commit on the branch is known, not the run that made it.
-    """
-    sections = [
-        f"Moves **{len(plan.pins)}** image pin{'s' if len(plan.pins) != 1 else ''} of {code(plan.change.environment)} "
-        "and changes nothing else.",
-        _pins(plan.pins),
-        _tests(release.tests if release else ()),
-        _source(release) if release else f"Release {code(plan.change.release)}; its own run has the details.",
-        _waivers(waivers),
-        _proof(release) + "The agent in the cluster deploys this after the merge; to undo it, revert the merge.",
+def block(plan: ChangePlan, known: Known, room: int = LONGEST) -> str:
+    """What hybrid-ci says in the body, in at most ``room`` characters (or the summary alone, which is short)."""
+    release = known.release
+    always = [
+        parts.headline(plan),
+        parts.pins(plan.pins),
+        parts.gates(known.verdicts),
+        parts.source(plan, release, known.run_url),
+        parts.waivers(known.waivers),
+        parts.deployment(release),
     ]
+    optional: list[Part] = [
+        lambda left: parts.tests(release.tests if release else (), left),
+        lambda left: commits_part(known.sources, left),
+        lambda left: parts.rollback(plan, release, left),
+        lambda left: rendered_part(known.rendered, known.not_rendered, left),
+    ]
+    left = room - sum(len(one) + _BETWEEN for one in always if one)
+    told: list[str] = []
+    for part in optional:
+        told.append(part(max(0, left - _BETWEEN)))
+        left -= len(told[-1]) + _BETWEEN if told[-1] else 0
+    tests, commits, rollback, rendered = told
+    headline, pins, gates, source, waivers, deployment = always
+    sections = [headline, pins, gates, source, commits, tests, rendered, waivers, rollback, deployment]
     return "\n\n".join(section for section in sections if section)
-
-
-def _pins(pins: tuple[PlannedPin, ...]) -> str:
-    rows = [
-        (code(f"{pin.path}:{pin.line}"), code(str(pin.after.repository)), _before(pin), _after(pin)) for pin in pins
-    ]
-    return table(("File", "Image", "From", "To"), rows)
-
-
-def _before(pin: PlannedPin) -> str:
-    parts = [pin.before.tag, pin.before.digest.short if pin.before.digest else None]
-    return code(" ".join(part for part in parts if part) or "untagged")
-
-
-def _after(pin: PlannedPin) -> str:
-    return code(" ".join(part for part in (pin.after.tag, pin.after.digest.short) if part))
-
-
-def _tests(tests: tuple[TestResult, ...]) -> str:
-    if not tests:
-        return ""
-    rows = [(code(t.image), code(t.name), _counts(t), f"{t.seconds:.1f} s") for t in tests]
-    return "Tests of these images:\n\n" + table(("Image", "Test", "Result", "Time"), rows)
-
-
-def _counts(test: TestResult) -> str:
-    verdict = "passed" if test.passed else "failed"
-    if test.cases is None:
-        return verdict
-    skipped = f", {test.cases.skipped} skipped" if test.cases.skipped else ""
-    return f"{verdict} ({test.cases.tests} cases{skipped})"
-
-
-def _source(release: Release) -> str:
-    source = release.source
-    if source is None:
-        return "These images were built elsewhere; their digests were resolved in the registry."
-    branch = f" on {code(source.branch)}" if source.branch else ""
-    dirty = ", **with changes that no commit holds**" if source.dirty else ""
-    return f"Built from {code(str(source.id))}{branch}{dirty}: {code(source.subject)}"
-
-
-def _proof(release: Release | None) -> str:
-    pushed = release is not None and release.source is not None
-    return "Each digest was read back from the registry after the push. " if pushed else ""
-
-
-def _waivers(waivers: tuple[Waiver, ...]) -> str:
-    if not waivers:
-        return ""
-    listed = "\n".join(f"- {code(waiver.signal)}: {code(waiver.reason)}" for waiver in waivers)
-    return f"The policy waives these cluster-credential signals for CI:\n\n{listed}"

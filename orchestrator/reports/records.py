@@ -96,7 +96,9 @@ class ReleaseRecord(Part):
     )
     application: str
     environment: str
-    state: str = Field(description="opened, updated, committed, unchanged, superseded or planned.")
+    state: str = Field(
+        description="opened, updated, waiting, merged, committed, unchanged, superseded or planned.",
+    )
     changed: bool = Field(description="Something was written to the GitOps repository.")
     created: datetime
     source: SourceRecord | None
@@ -105,6 +107,12 @@ class ReleaseRecord(Part):
     branch: str | None = Field(description="Branch of the GitOps repository that holds the change.")
     commit: str | None = Field(description="Commit there.")
     pull_request: PullRequestRecord | None
+    merge: Literal["merged", "enabled"] | None = Field(
+        default=None, description="The forge merged it, or will as soon as its rules allow it; null: a person does."
+    )
+    warnings: list[str] = Field(
+        default_factory=list, description="Wishes that were not granted; running again tries them again."
+    )
 
     def to_json(self) -> str:
         """Indented JSON with a final newline."""

@@ -11,9 +11,10 @@ from orchestrator.core.environment import POLICY_PATH, Policy
 from orchestrator.core.image import Repository
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.forges.base import PullRequest, PullRequestState
-from orchestrator.gitops.desk import BLOCK_BEGIN, BLOCK_END, Desk, PullRequestText
+from orchestrator.gitops.desk import Desk
 from orchestrator.gitops.handoff import hand_off
 from orchestrator.gitops.outcome import Outcome
+from orchestrator.gitops.pull_request_text import PullRequestText
 from orchestrator.manifests.pins import find_pins
 from tests.simulators.clock import FakeClock
 from tests.simulators.forge import SimulatedForge, SimulatedForgeServer
@@ -89,8 +90,8 @@ class Town:
 
 
 def describe(plan: ChangePlan) -> PullRequestText:
-    stamp = f"<!-- release {plan.change.release} -->"
+    """As short as it can be."""
     pins = ", ".join(str(pin.after) for pin in plan.pins)
     return PullRequestText(
-        f"{plan.change.release} to {plan.change.environment}", f"{BLOCK_BEGIN}\n{stamp}\n{pins}\n{BLOCK_END}", stamp
+        f"{plan.change.release} to {plan.change.environment}", plan.change.release, lambda room: f"Pins: {pins}"
     )

@@ -105,9 +105,9 @@ def test_the_labels_of_an_index_are_those_of_its_first_platform(registry: Simula
     inner = image(registry, THEIRS)
     index = json.dumps({"manifests": [{"digest": str(inner)}]}).encode()
     digest = registry.store_manifest(REPOSITORY, OCI_INDEX, index)
-    assert revision_of(registry, TAG, digest) == THEIRS
+    assert revision_of(registry, TAG.repository, digest) == THEIRS
 
 
 def test_an_image_without_labels_has_none(registry: SimulatedRegistry) -> None:
-    assert labels_of(registry, TAG, image(registry, None)) == {}
-    assert labels_of(registry, TAG, Digest("sha256:" + "0" * 64)) == {}
+    assert labels_of(registry, TAG.repository, image(registry, None)) == {}
+    assert labels_of(registry, TAG.repository, Digest("sha256:" + "0" * 64)) == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.core.environment import Waiver
-from orchestrator.reports.pull_request import block, title
+from orchestrator.reports.pull_request import Known, block, title
 from tests.golden import assert_golden
 from tests.unit.reports import samples
 from tests.unit.reports.test_markdown import rendered
@@ -15,10 +15,10 @@ WAIVERS = (
     Waiver("~/.kube/config", "@everyone `this` | is <b>hostile</b>"),
 )
 BODIES = {
-    "one-image": block(samples.ONE_PLAN, samples.ONE),
-    "several-images": block(samples.SEVERAL_PLAN, samples.SEVERAL, WAIVERS),
-    "built-elsewhere": block(samples.ELSEWHERE_PLAN, samples.ELSEWHERE),
-    "found-on-the-branch": block(samples.ONE_PLAN, None),
+    "one-image": block(samples.ONE_PLAN, Known(samples.ONE)),
+    "several-images": block(samples.SEVERAL_PLAN, Known(samples.SEVERAL, WAIVERS)),
+    "built-elsewhere": block(samples.ELSEWHERE_PLAN, Known(samples.ELSEWHERE)),
+    "found-on-the-branch": block(samples.ONE_PLAN, Known()),
 }
 
 
@@ -30,16 +30,16 @@ def test_a_body_reads_so(name: str) -> None:
 @pytest.mark.parametrize("number", range(len(samples.HOSTILE_TEXTS)))
 def test_a_body_of_hostile_text_reads_so(number: int) -> None:
     release, plan = samples.hostile(samples.HOSTILE_TEXTS[number])
-    assert_golden(f"reports/hostile-{number}.md", block(plan, release) + "\n")
+    assert_golden(f"reports/hostile-{number}.md", block(plan, Known(release)) + "\n")
 
 
 @pytest.mark.parametrize("text", samples.HOSTILE_TEXTS, ids=range(len(samples.HOSTILE_TEXTS)))
 def test_hostile_text_acts_nowhere(text: str) -> None:
     release, plan = samples.hostile(text)
     waivers = (Waiver("KUBECONFIG", text),)
-    page = rendered(block(plan, release, waivers))
+    page = rendered(block(plan, Known(release, waivers)))
     plain_release, plain_plan = samples.hostile("plain")
-    plain = rendered(block(plain_plan, plain_release, (Waiver("KUBECONFIG", "plain"),)))
+    plain = rendered(block(plain_plan, Known(plain_release, (Waiver("KUBECONFIG", "plain"),))))
     assert page.tags == plain.tags
     assert page.outside.split() == plain.outside.split()
     assert page.comments == []
