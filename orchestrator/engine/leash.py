@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from orchestrator.engine.process import Conversation, ConversationEnded
 
 # It reads from a pipe of which only we hold the other end. A line lets it go; the end of the pipe is our end.
-_WATCH = 'read -r line || kill -KILL -- "-$1"'
+_WATCH = 'read -r line || kill -s KILL -- "-$1"'
 
 
 @contextlib.contextmanager
