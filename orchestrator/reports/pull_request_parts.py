@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.core.change import ChangePlan, PlannedPin
+from orchestrator.core.change import Change, ChangePlan, PlannedPin
 from orchestrator.core.environment import Waiver
 from orchestrator.core.image import ImageReference, Repository
+from orchestrator.core.override import Override, OverrideKind
 from orchestrator.core.release import Release, TestResult
 from orchestrator.core.verdict import Result, Verdict
 from orchestrator.reports.markdown import code, fenced, folded, link, table
@@ -74,6 +75,8 @@ def _reason(verdict: Verdict) -> str:
 
 def source(plan: ChangePlan, release: Release | None, run_url: str | None) -> str:
     """What it was built from, and by which run."""
+    if plan.change.taken_from is not None:
+        return _promotion(plan.change, run_url)
     if release is None:
         return f"Release {code(plan.change.release)}; its own run has the details."
     run = f" {link('CI run', run_url)}." if run_url and link("", run_url) else ""
@@ -83,6 +86,30 @@ def source(plan: ChangePlan, release: Release | None, run_url: str | None) -> st
     branch = f" on {code(commit.branch)}" if commit.branch else ""
     dirty = ", **with changes that no commit holds**" if commit.dirty else ""
     return f"Built from {code(str(commit.id))}{branch}{dirty}: {code(commit.subject)}.{run}"
+
+
+def _promotion(change: Change, run_url: str | None) -> str:
+    """Where the images run already, what they were built from, and what was set aside for them."""
+    run = f" {link('CI run', run_url)}." if run_url and link("", run_url) else ""
+    told = [f"{code(change.taken_from or '')} runs these very digests.{run}"]
+    origins = {one.repository: change.origin(one.repository) for one in change.images}
+    commits = dict.fromkeys(one.source for one in origins.values() if one.source is not None)
+    if len(commits) == 1:
+        told[0] += f" Built from {code(str(next(iter(commits))))}."
+    elif commits:
+        listed = [
+            f"- {code(one.name)} from {code(str(known.source))}" for one, known in origins.items() if known.source
+        ]
+        told.append("Built from:\n\n" + "\n".join(listed[:_MOST_ROWS]))
+    if change.overrides:
+        told.append("Set aside in writing:\n\n" + "\n".join(f"- {_set_aside(one)}" for one in change.overrides))
+    return "\n\n".join(told)
+
+
+def _set_aside(override: Override) -> str:
+    if override.kind is OverrideKind.SKIP:
+        return f"{code(override.environment or '')} is skipped: {code(override.reason, 300)}"
+    return f"the order of the images need not be known: {code(override.reason, 300)}"
 
 
 def tests(results: Sequence[TestResult], room: int) -> str:
