@@ -13,8 +13,8 @@ from orchestrator.cli.rules import DryRun, Environment, Environments, Expires, O
 
 app = command_app(
     no_args_is_help=True,
-    help="Keep an image of an environment as it is.\n\nA hold is a small file on the base branch of the GitOps "
-    "repository; setting and lifting one is a pull request of its own.",
+    help="Keep an image of an environment as it is: set, list, lift.\n\nA hold is a small file on the base branch "
+    "of the GitOps repository; setting and lifting one is a pull request of its own.",
     epilog=examples(
         'hybrid-ci hold set api --env prod --reason "incident 42" --expires 2d',
         "hybrid-ci hold list",

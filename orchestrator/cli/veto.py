@@ -13,8 +13,8 @@ from orchestrator.cli.rules import DryRun, Environment, Environments, Expires, O
 
 app = command_app(
     no_args_is_help=True,
-    help="Keep a digest out of an environment.\n\nA veto is a small file on the base branch of the GitOps "
-    "repository; setting and lifting one is a pull request of its own.",
+    help="Keep a digest out of an environment: set, list, lift.\n\nA veto is a small file on the base branch "
+    "of the GitOps repository; setting and lifting one is a pull request of its own.",
     epilog=examples(
         'hybrid-ci veto set sha256:… --env prod --reason "loses orders" --expires 2d',
         "hybrid-ci veto list",
