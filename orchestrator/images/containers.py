@@ -88,6 +88,7 @@ class Containers:
         self._lock = threading.Lock()
         self._live_containers: set[str] = set()  # names, from before they exist: an interruption may come in between
         self._live_networks: set[str] = set()
+        self._coming: set[str] = set()  # asked of the engine, and not answered yet
         self._aborted = False
 
     @contextlib.contextmanager
@@ -163,13 +164,14 @@ class Containers:
                 self._client.remove_network(name)
 
     def _is_removed(self, name: str) -> bool:
-        """It was there, and is no more. False for one that is still to come."""
+        """It is gone for good. False for one that is still to come, or that changes at this moment."""
+        coming = name in self._coming
         try:
             self._client.remove_container(name, force=True, v=True)
         except NotFound:
-            return name not in self._live_containers
-        except APIError as error:
-            return error.status_code == HTTPStatus.CONFLICT  # somebody else is removing it
+            return not coming
+        except APIError:  # it is being started, or removed by its own thread: look again
+            return False
         return True
 
     def sweep(self) -> int:
@@ -199,6 +201,7 @@ class Containers:
         with self._lock:
             aborted = self._aborted
             live.add(name)
+            self._coming.add(name)
         try:
             if aborted:
                 raise EngineFailed("the run was interrupted; nothing is started any more", where=self._client.host)
@@ -206,6 +209,8 @@ class Containers:
         except Exception:
             live.discard(name)
             raise
+        finally:
+            self._coming.discard(name)
 
     def _create(self, image: BuiltImage, spec: RunSpec, network: str | None) -> Container:
         name = f"hybrid-ci-{uuid.uuid4().hex}"
