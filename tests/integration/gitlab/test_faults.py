@@ -11,7 +11,7 @@ from orchestrator.forges.base import MergeMethod, NotMergeable, PullRequestMoved
 from orchestrator.forges.calls import Doubtful, LoginRefused
 from tests.integration.gitlab.worlds import BOT, MAIN, MERGE_REQUESTS, World, draft, head_of
 from tests.servers.forge_http import Call, Reply
-from tests.servers.gitlab import Token
+from tests.servers.gitlab import MergeRequest, Token
 
 CREATE = f"POST {MERGE_REQUESTS}"
 MERGE = f"PUT {MERGE_REQUESTS}/1/merge"
@@ -50,9 +50,7 @@ def test_the_open_one_is_found_by_its_branches_when_gitlab_does_not_name_it(worl
 
 def test_pr_list_second_page_holds_ours(world: World) -> None:
     ours = world.opened()
-    for number in range(120):
-        mr = world.server.open_merge_request(world.project, BOT.value, MAIN.value, f"Old {number}", "", "bot", 1)
-        mr.state = "closed"
+    _many_closed(world)
     found = world.forge.pull_requests(BOT, MAIN)
     assert len(found) == 121
     assert [one for one in found if one.state is PullRequestState.OPEN] == [ours]
@@ -66,6 +64,15 @@ def test_a_list_with_cursors_is_read_to_its_end(world: World) -> None:
             world.project, BOT.value, MAIN.value, f"{number}", "", "bot", 1
         ).state = "closed"
     assert world.forge.pull_requests(BOT, MAIN)[-1] == ours
+
+
+def _many_closed(world: World) -> None:
+    """More than one page of them, all newer than the open one."""
+    now = world.clock.now()
+    for number in range(2, 122):
+        old = MergeRequest(number, "Old", "", BOT.value, MAIN.value, "bot", now, world.project.id, state="closed")
+        old.sha = world.project.merge_requests[1].sha
+        world.project.merge_requests[number] = old
 
 
 def test_a_fork_s_look_alike_is_never_adopted(world: World) -> None:

@@ -23,7 +23,7 @@ from tests.simulators.clock import FakeClock
 MAIN, BOT = BranchName("main"), BranchName("hybrid-ci/prod/shop")
 TOKEN = "glpat-canary-5f1d0c7e9b"
 MERGE_REQUESTS = "/api/v4/projects/acme/gitops/merge_requests"
-LIMITS = Limits(connect=2.0, read=1.0, whole=3.0)
+LIMITS = Limits(connect=5.0, read=3.0, whole=5.0)
 
 
 @dataclass

@@ -10,9 +10,9 @@ from tests.servers.gitlab.state import MergeRequest, Project
 
 def detailed_status(one: Project, mr: MergeRequest) -> str:
     """``detailed_merge_status`` once it is computed, in the order of GitLab's own checks."""
-    source, target = one.repo.tip(mr.source), one.repo.tip(mr.target)
     if not mr.open:
         return "not_open"
+    source, target = one.repo.tip(mr.source), one.repo.tip(mr.target)
     if mr.source_project == one.id and source is None:
         return "commits_status"
     if mr.draft:

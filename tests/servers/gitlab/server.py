@@ -200,8 +200,9 @@ class FakeGitLab(ForgeServer):
         """What GitLab's background jobs do after a push: heads follow their branches, late if told so."""
         now = self.now()
         for mr in project.merge_requests.values():
-            tip = project.repo.tip(mr.source) if mr.source_project == project.id else None
-            if not mr.open or tip is None:
+            ours = mr.open and mr.source_project == project.id
+            tip = project.repo.tip(mr.source) if ours else None
+            if tip is None:
                 continue
             if tip != mr.seen_tip:
                 mr.seen_tip, mr.moved = tip, now
