@@ -37,7 +37,7 @@ from orchestrator.forges.local_records import (
     status_ref,
     statuses_ref,
 )
-from orchestrator.forges.local_setup import check_forge, create_forge
+from orchestrator.forges.local_setup import check_forge, create_forge, is_protected
 from orchestrator.forges.local_store import LostTransaction, RefChange, RefStore, StoredRef
 from orchestrator.git.identity import Identity
 
@@ -110,6 +110,13 @@ class LocalForge:
     def close(self, number: int, comment: str) -> PullRequest:
         """As the port says. Raises NotOpen for a merged one, ConfigurationError when there is none."""
         return self._desk.until_written(lambda: self._close_once(number, comment))
+
+    # --- Guarding ------------------------------------------------------------------------------------------------
+
+    def can_push(self, branch: BranchName) -> bool | None:
+        """As the port says; None where the repository is no local forge."""
+        protected = is_protected(self.path, branch)
+        return None if protected is None else not protected
 
     # --- Browsing ------------------------------------------------------------------------------------------------
 

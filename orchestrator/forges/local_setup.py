@@ -106,6 +106,16 @@ def check_forge(path: Path) -> None:
         )
 
 
+def is_protected(path: Path, branch: BranchName) -> bool | None:
+    """Pushes can't move this branch; None where there is no local forge that could tell."""
+    try:
+        check_forge(path)
+    except ConfigurationError:
+        return None
+    listed = Git(path, where=str(path)).run(["config", "--get-all", PROTECTED_KEY], check=False)
+    return branch.value in listed.stdout.decode("utf-8", "replace").splitlines()
+
+
 def _check_place(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise ConfigurationError("a file stands where the local forge should go", where=str(path))

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused
 from orchestrator.core.names import BranchName, CommitId, RefName, RemoteURL, RepoPath
-from orchestrator.forges.base import PullRequestDraft
+from orchestrator.forges.base import Guarding, PullRequestDraft
 from orchestrator.forges.local import LocalForge
 from orchestrator.forges.local_setup import HOOK
 from orchestrator.gitops.repository import GitRepository
@@ -228,3 +228,14 @@ def test_the_merge_of_the_forge_is_not_stopped_by_the_hook(bare: Path, clone: Pa
     assert opened.head_commit is not None
     merged = forge.merge(opened.number, opened.head_commit)
     assert tip(bare) == str(merged.merge_commit)
+
+
+def test_a_local_forge_says_which_branches_a_push_can_move(tmp_path: Path) -> None:
+    forge = LocalForge.init(tmp_path / "gitops.git", "main")
+    assert isinstance(forge, Guarding)
+    assert forge.can_push(BranchName("main")) is False
+    assert forge.can_push(BranchName("lab")) is True
+
+
+def test_a_plain_repository_can_not_tell_which_branches_a_push_can_move(tmp_path: Path) -> None:
+    assert LocalForge(tmp_path).can_push(BranchName("main")) is None
