@@ -106,9 +106,7 @@ def _desk(ports: Ports, policy: Policy, identity: str, reopen: bool) -> Desk:
     def describe(plan: ChangePlan) -> PullRequestText:
         change = plan.change
         assert isinstance(change, RuleChange)  # noqa: S101  (nothing else stands on the branch of a rule)
-        return PullRequestText(
-            redactor(title_of(change)), change.release, lambda room: redactor(rule_block(change))
-        )
+        return PullRequestText(redactor(title_of(change)), change.release, lambda room: redactor(rule_block(change)))
 
     return Desk(
         ports.repository,

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from orchestrator.config.fields import Model, checked, in_our_words
 from orchestrator.core.freeze import Cron, Freeze, zone
+from orchestrator.core.judge import length as in_words
 
 _LENGTH = re.compile(r"(?P<number>[0-9]{1,5})(?P<unit>[smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -79,7 +80,7 @@ class FreezeConfig(Model):
     def _text(self) -> str:
         if self.begin is not None and self.end is not None:
             return f"{_shown(self.begin)} to {_shown(self.end)}"
-        return f"{self.cron} for {timedelta(seconds=self.duration or 0)}"
+        return f"{self.cron} for {in_words(self.duration or 0)}"
 
 
 def _begin(value: date | None) -> datetime | None:
