@@ -17,7 +17,12 @@ from tests.integration.images.conftest import Look
 from tests.simulators.reporter import RecordingReporter
 
 pytestmark = pytest.mark.engine
-SERVE = ("/bin/sh", "-c", "sleep 0.5; echo up > /tmp/index.html; exec httpd -f -p 5432 -h /tmp")
+# It serves once the test has touched a file in it.
+SERVE = (
+    "/bin/sh",
+    "-c",
+    "until test -f /tmp/go; do sleep 0.05; done; echo up > /tmp/index.html; exec httpd -f -p 5432 -h /tmp",
+)
 
 
 def wait(ready: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -37,7 +42,8 @@ def test_a_stage_reaches_its_service_once_it_is_ready(
     with engine.private_network(60) as network:
         service = engine.start(image, RunSpec(SERVE, publish=5432, join=network, alias="db", service=True, seconds=60))
         try:
-            assert not is_ready(service, command, http, 5), "it sleeps first"
+            assert not is_ready(service, command, http, 5)
+            assert service.execute(("touch", "/tmp/go"), 30) == 0
             wait(lambda: is_ready(service, command, http, 5))
             asks = RunSpec(("wget", "-q", "-O", "-", f"http://{service.inside}:5432/"), join=network, seconds=30)
             result = engine.run(image, asks, reporter, "stage")
@@ -52,6 +58,7 @@ def test_a_container_in_another_network_does_not_reach_a_service(engine: DockerE
     with engine.private_network(60) as network, engine.private_network(60) as other:
         service = engine.start(image, RunSpec(SERVE, publish=5432, join=network, alias="db", seconds=60))
         try:
+            assert service.execute(("touch", "/tmp/go"), 30) == 0
             wait(lambda: is_ready(service, None, ("/index.html", 200), 5))
             address = f"http://{service.inside}:5432/"
             asks = RunSpec(("wget", "-q", "-T", "2", "-O", "-", address), join=other, seconds=30)
