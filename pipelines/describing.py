@@ -34,22 +34,25 @@ Judge = Callable[[ChangePlan], Sequence[Verdict]]
 
 @dataclass(frozen=True, slots=True)
 class Describer:
-    """Describes the change that ``made`` makes, and others that are found on the branch.
+    """Describes the change of release ``own``, and others that are found on the branch.
 
-    ``judge`` gives the verdicts of the environment's gates on our own change; without it none is asked. Of a change
-    that was found nobody knows them here, so it stays a draft until its own run, or a later one, asks.
+    ``made`` is what this run made, ``remote`` the repository of its source. ``judge`` gives the verdicts of the
+    environment's gates on our own change; without it none is asked. Of a change that was found nobody knows them here,
+    so it stays a draft until its own run, or a later one, asks.
     """
 
     ports: Ports
     environment: Environment
-    made: Release
+    own: str
+    made: Release | None = None
     waivers: tuple[Waiver, ...] = ()
     run_url: str | None = None
     judge: Judge | None = None
+    remote: str | None = None
 
     def __call__(self, plan: ChangePlan) -> PullRequestText:
         """The text; its content is made when it is asked for. Raises what ``judge`` raises."""
-        found = plan.change.release != self.made.id
+        found = plan.change.release != self.own
         verdicts = () if found or self.judge is None else tuple(self.judge(plan))
         waits = self.judge is not None and bool(self.environment.gates) if found else overall(verdicts) is Result.WAIT
         return PullRequestText(
@@ -57,53 +60,56 @@ class Describer:
             plan.change.release,
             lambda room: redactor(pull_request.block(plan, self._known(plan, verdicts, found), room)),
             waiting=waits,
-            gates=_fingerprint(verdicts),
+            gates=fingerprint(verdicts),
             found=found,
         )
 
     def _known(self, plan: ChangePlan, verdicts: tuple[Verdict, ...], found: bool) -> Known:
+        made = None if found else self.made
+        names = {image.pinned.repository: image.name for image in made.images} if made else {}
         rendered, why_not = render_plan(self.ports.repository, plan)
         return Known(
-            release=None if found else self.made,
+            release=made,
             waivers=() if found else self.waivers,
             verdicts=verdicts,
-            sources=tuple(incoming(self.ports, plan, None if found else self.made)),
+            sources=tuple(incoming(self.ports, plan, self.remote, names)),
             run_url=None if found else self.run_url,
             rendered=rendered,
             not_rendered=why_not,
         )
 
 
-def incoming(ports: Ports, plan: ChangePlan, release: Release | None) -> Iterator[SourceRange]:
-    """The commits between what runs now and what comes, by the commit that runs; empty where nobody can tell."""
+def incoming(
+    ports: Ports, plan: ChangePlan, remote: str | None, names: Mapping[Repository, str]
+) -> Iterator[SourceRange]:
+    """The commits of ``remote`` between what runs now and what comes; nothing where nobody can tell.
+
+    ``names`` are what the application calls its images.
+    """
     forge: object = ports.forge  # what it can do beyond the port
-    if release is None or release.source is None or release.source.remote is None or not isinstance(forge, Comparing):
+    if remote is None or not isinstance(forge, Comparing):
         return
-    source, remote = release.source, release.source.remote
-    names = {image.pinned.repository: image.name for image in release.images}
-    for running, repositories in _by_revision(ports, plan).items():
-        if running == source.id:
-            continue
+    moves: dict[tuple[CommitId, CommitId], list[str]] = {}
+    for repository, running in _running(ports, plan).items():
+        coming = plan.change.origin(repository).source
+        if coming is not None and coming != running:
+            moves.setdefault((running, coming), []).append(names.get(repository, repository.name))
+    for (running, coming), images in moves.items():
         with suppress(HybridCIError):
-            comparison = forge.compare(remote, running, source.id)
+            comparison = forge.compare(remote, running, coming)
             if comparison is not None:
-                images = tuple(names.get(one, one.name) for one in repositories)
-                yield SourceRange(images, running, source.id, comparison)
+                yield SourceRange(tuple(images), running, coming, comparison)
 
 
-def _by_revision(ports: Ports, plan: ChangePlan) -> Mapping[CommitId, list[Repository]]:
-    """The images that move, by the source commit that they run now."""
-    running: dict[Repository, Digest] = {}
+def _running(ports: Ports, plan: ChangePlan) -> Mapping[Repository, CommitId]:
+    """The source commit that each image that moves runs now, where anybody can tell."""
+    digests: dict[Repository, Digest] = {}
     for pin in plan.pins:
         if pin.before.digest is not None:
-            running.setdefault(pin.after.repository, pin.before.digest)
-    known = _told_by_trailers(ports, plan.base, running)
-    found: dict[CommitId, list[Repository]] = {}
-    for repository, digest in running.items():
-        revision = known.get(repository) or _labelled(ports, repository, digest)
-        if revision is not None:
-            found.setdefault(revision, []).append(repository)
-    return found
+            digests.setdefault(pin.after.repository, pin.before.digest)
+    known = _told_by_trailers(ports, plan.base, digests)
+    found = {one: known.get(one) or _labelled(ports, one, digest) for one, digest in digests.items()}
+    return {repository: revision for repository, revision in found.items() if revision is not None}
 
 
 def _told_by_trailers(
@@ -130,7 +136,7 @@ def _labelled(ports: Ports, repository: Repository, digest: Digest) -> CommitId 
     return None
 
 
-def _fingerprint(verdicts: Sequence[Verdict]) -> str:
+def fingerprint(verdicts: Sequence[Verdict]) -> str:
     """Changes when a gate says another word, and not with the minutes that it still waits."""
     told = "\n".join(f"{one.gate} {one.result} {bool(one.overridden)}" for one in verdicts)
     return hashlib.sha256(told.encode()).hexdigest()[:8] if verdicts else ""
