@@ -26,6 +26,26 @@ class CommitInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class FileChange:
+    """A regular file before and after; None where it was not there, or was none."""
+
+    before: bytes | None
+    after: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A commit of a branch with the files that it changed since its first parent.
+
+    ``merged`` is the commit that it merged: the second of its two parents.
+    """
+
+    commit: CommitInfo
+    merged: CommitInfo | None
+    files: Mapping[RepoPath, FileChange]
+
+
+@dataclass(frozen=True, slots=True)
 class Landed:
     """The ref was read back and is ours. ``first_try`` is False when an error had hidden that it landed."""
 
@@ -116,6 +136,15 @@ class GitOpsRepository(Protocol):
 
     def recent(self, commit: CommitId, limit: int) -> Sequence[CommitInfo]:
         """The commit and those behind it by first parents, newest first, at most ``limit``."""
+
+    def trail(self, tip: CommitId, patterns: Sequence[str], limit: int) -> Sequence[Step]:
+        """The commits of ``recent``, each with the regular files that a pattern names and that it changed.
+
+        Only what changed is read, and in a number of requests that grows with neither commits nor files.
+        """
+
+    def between(self, before: CommitId, after: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, FileChange]:
+        """The regular files that a pattern names and that are not the same in two commits."""
 
     def check_push(self, ref: RefName) -> None:
         """Prove that we may write, as far as the server tells without a write. Raises RemoteError, Refused."""

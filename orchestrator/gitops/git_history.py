@@ -62,6 +62,18 @@ class History:
         objects = self._store.read(ids)
         return [info_of(one, objects[one].content) for one in ids]
 
+    def merged(self, commits: Sequence[CommitInfo]) -> dict[CommitId, CommitInfo]:
+        """What the merges among these merged, by its id: the second of two parents. Raises RemoteError.
+
+        Those at the far end of what was fetched are asked for together.
+        """
+        ids = list(dict.fromkeys(one.parents[1].value for one in commits if len(one.parents) == 2))
+        objects = self._store.read(ids)
+        if missing := [one for one in ids if one not in objects]:
+            self._fetch([CommitId(one) for one in missing], 1)
+            objects |= self._store.read(missing)
+        return {CommitId(one): info_of(one, objects[one].content) for one in ids if one in objects}
+
     def _difference(self, base: CommitId, head: CommitId) -> list[CommitInfo] | None:
         argv = ["rev-list", "--topo-order", f"--max-count={_MOST_COMMITS + 1}", head.value, f"^{base}"]
         ids = self._store.git.run(argv).stdout.decode("ascii").split()

@@ -35,6 +35,7 @@ class _Way:
 _WAYS = (_Way(1, UPPER_FOLDERS, partial=True), _Way(1, "blob:none", partial=True), _Way(1, None), _Way(None, None))
 _PLAIN, _EVERYTHING = 2, 3
 
+_ALONE = "combine:blob:none+tree:1"
 _WHOLE_SHARE = 1 / 256  # of the repository: fetch a folder with everything in it
 _FOLDERS_SHARE = 1 / 16  # fetch all folders below it, without files
 _MANY = 200  # wants at a level from which on all folders below come along
@@ -131,6 +132,25 @@ class ObjectReader:
                 identity, Tree.parse(self._required(objects, identity, Kind.TREE), self._store.id_length)
             )
         return self._trees
+
+    def trees_alone(self, ids: Iterable[str]) -> Mapping[str, Tree]:
+        """These trees and nothing below them, which may be here already. Raises BrokenObject, RemoteError.
+
+        ``root`` must have been asked for a commit before. A server that gives nothing by id gives all its history.
+        """
+        wanted = list(dict.fromkeys(ids))
+        unread = [one for one in wanted if one not in self._trees]
+        objects = self._store.read(unread)
+        if missing := [one for one in unread if one not in objects]:
+            self._fetch_objects({_ALONE: missing})
+            objects |= self._store.read(missing)
+        if any(one not in objects for one in missing):
+            self._fetch([ALL_BRANCHES], None, None)
+            objects |= self._store.read(missing)
+        for identity in unread:
+            content = self._required(objects, identity, Kind.TREE)
+            self._trees[identity] = Tree.parse(content, self._store.id_length)
+        return {identity: self._trees[identity] for identity in wanted}
 
     def blobs(self, ids: Iterable[str]) -> Mapping[str, bytes]:
         """The content of these blobs, in one batch. Raises BrokenObject, RemoteError."""

@@ -84,6 +84,11 @@ class Tree:
     def _by_name(self) -> Mapping[bytes, _Row]:
         return {row[1]: row for row in self._rows}
 
+    def without(self, other: Tree) -> Tree:
+        """The entries that the other one does not have just so."""
+        known = set(other._rows)
+        return Tree([row for row in self._rows if row not in known])
+
     def serialise(self) -> bytes:
         """The tree object's content."""
         return b"".join([b"%b %b\0%b" % row for row in self._rows])
@@ -173,7 +178,7 @@ def walk(
         trees = load([Wanted(visit.id, visit.whole) for visit in level])
         below: list[Visit] = []
         for visit in level:
-            for entry, entry_tails in _matching(trees[visit.id], visit.tails):
+            for entry, entry_tails in matching(trees[visit.id], visit.tails):
                 _take(visit, entry, entry_tails, found, below)
         level = below
     return found
@@ -212,7 +217,7 @@ def unreadable(path: str, kind: str) -> Unreadable:
     )
 
 
-def _matching(tree: Tree, tails: frozenset[_Tail]) -> Iterator[tuple[Entry, frozenset[_Tail]]]:
+def matching(tree: Tree, tails: frozenset[_Tail]) -> Iterator[tuple[Entry, frozenset[_Tail]]]:
     """The entries that some tail accepts, with what is left of the tails below each."""
     literal = all(tail and _is_literal(tail[0]) for tail in tails)
     entries: Iterable[Entry] = tree.entries

@@ -32,8 +32,18 @@ from orchestrator.git.identity import Identity, commit_content
 from orchestrator.git.remote import DEFAULT_STALL_SECONDS, PushAnswer, Remote
 from orchestrator.git.signing import Signer, check_signer, signed
 from orchestrator.git.store import BrokenObject, Kind, ObjectStore, object_format_of
-from orchestrator.gitops.base import CommitInfo, Landed, LostRace, Naming, PushOutcome, UnknownOutcome
+from orchestrator.gitops.base import (
+    CommitInfo,
+    FileChange,
+    Landed,
+    LostRace,
+    Naming,
+    PushOutcome,
+    Step,
+    UnknownOutcome,
+)
 from orchestrator.gitops.git_cache import WarmMirror
+from orchestrator.gitops.git_changes import Pair, files_between, steps_of
 from orchestrator.gitops.git_history import History, info_of
 from orchestrator.gitops.git_index import TreeIndex
 from orchestrator.gitops.git_lookout import Lookout
@@ -83,6 +93,7 @@ class GitRepository:
         self._lock = threading.RLock()
         self._hints = tuple(hints)
         self._stores: list[ObjectStore] = []
+        self._remotes: list[Remote] = []
         self._reporter: Reporter = reporter or SilentReporter()
         self._told: set[str] = set()
         self._mirror = _mirror(cache, url)
@@ -187,6 +198,31 @@ class GitRepository:
         """See the port."""
         with self._lock:
             return self._commit_history(commit).recent(commit, limit)
+
+    def trail(self, tip: CommitId, patterns: Sequence[str], limit: int) -> Sequence[Step]:
+        """See the port. Commits come alone; then the folders and files that changed, for all commits together."""
+        with self._lock:
+            history = self._commit_history(tip)
+            commits = history.recent(tip, limit + 1)
+            merged = history.merged(commits[:limit])
+            self._adopt_format(tip)
+            self._reader.root(tip)
+            return self._cold_when_broken(lambda: steps_of(self._reader, commits, merged, patterns, limit))
+
+    def between(self, before: CommitId, after: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, FileChange]:
+        """See the port."""
+        with self._lock:
+            self._adopt_format(after)
+            return self._cold_when_broken(lambda: self._between(before, after, patterns))
+
+    def _between(self, before: CommitId, after: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, FileChange]:
+        pair = Pair(self._reader.root(before), self._reader.root(after))
+        return files_between(self._reader, [pair], patterns)[0]
+
+    @property
+    def remote_calls(self) -> int:
+        """How often git was sent to the remote so far."""
+        return sum(len(remote.calls) for remote in self._remotes)
 
     def _commit_history(self, commit: CommitId) -> History:
         if self._history is None:
@@ -328,7 +364,9 @@ class GitRepository:
         path = self._home / f"{name}-{object_format}-{len(self._stores)}.git"
         store = ObjectStore.create(path, object_format, self.url, self._global_config)
         self._stores.append(store)
-        return store, Remote(self._url, store, self._credentials, self._stall_seconds)
+        remote = Remote(self._url, store, self._credentials, self._stall_seconds)
+        self._remotes.append(remote)
+        return store, remote
 
     def _adopt_format(self, commit: CommitId) -> None:
         object_format = object_format_of(commit)

@@ -55,7 +55,7 @@ def since(
     its parent, so a commit that was made earlier than it was merged wins no time.
     """
     history = repository.recent(tip, _DEPTH)
-    landed = _landing_times(history)
+    landed = landing_times(history)
     alive = dict.fromkeys(runs, landed[tip])
     told: dict[Run, datetime] = {}
     for commit in history:
@@ -70,7 +70,7 @@ def since(
     return tuple(replace(run, since=moment) for run, moment in {**told, **alive}.items())
 
 
-def _landing_times(history: Sequence[CommitInfo]) -> dict[CommitId, datetime]:
+def landing_times(history: Sequence[CommitInfo]) -> dict[CommitId, datetime]:
     """When each commit came to the branch at the earliest: never before the one that it follows."""
     times: dict[CommitId, datetime] = {}
     latest = _EPOCH

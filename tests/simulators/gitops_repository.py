@@ -11,7 +11,16 @@ from orchestrator.core.errors import ConfigurationError, Conflict, Refused, Remo
 from orchestrator.core.names import BranchName, CommitId, RefName, RepoPath
 from orchestrator.core.patterns import matches
 from orchestrator.engine.clock import Clock
-from orchestrator.gitops.base import CommitInfo, Landed, LostRace, Naming, PushOutcome, Unreadable
+from orchestrator.gitops.base import (
+    CommitInfo,
+    FileChange,
+    Landed,
+    LostRace,
+    Naming,
+    PushOutcome,
+    Step,
+    Unreadable,
+)
 from orchestrator.manifests.mention import may_hold
 from tests.servers.git_repositories import Content, Executable, Link, Submodule
 from tests.simulators.faults import FailingCalls
@@ -205,6 +214,25 @@ class SimulatedGitOps(FailingCalls):
                 found.append(self._stored(found[-1].parents[0]).info)
             return found
 
+    def trail(self, tip: CommitId, patterns: Sequence[str], limit: int) -> Sequence[Step]:
+        """See the port."""
+        with self._call("trail"):
+            steps: list[Step] = []
+            current: CommitId | None = tip
+            while current is not None and len(steps) < limit:
+                info = self._stored(current).info
+                merged = self._stored(info.parents[1]).info if len(info.parents) == 2 else None
+                parent = info.parents[0] if info.parents else None
+                before = self._stored(parent).files if parent is not None else {}
+                steps.append(Step(info, merged, _changed(before, self._stored(current).files, patterns)))
+                current = parent
+            return steps
+
+    def between(self, before: CommitId, after: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, FileChange]:
+        """See the port."""
+        with self._call("between"):
+            return _changed(self._stored(before).files, self._stored(after).files, patterns)
+
     def check_push(self, ref: RefName) -> None:
         """See the port."""
         with self._call("check_push"):
@@ -236,6 +264,22 @@ def _that_matter(files: Mapping[RepoPath, bytes], naming: Naming) -> Mapping[Rep
         for path, content in files.items()
         if may_hold(content, naming.images) or any(matches(one, path.value) for one in naming.paths)
     }
+
+
+def _changed(
+    old: Mapping[RepoPath, Content], new: Mapping[RepoPath, Content], patterns: Sequence[str]
+) -> dict[RepoPath, FileChange]:
+    """The regular files that a pattern names and that differ."""
+    found: dict[RepoPath, FileChange] = {}
+    for path in sorted({*old, *new}):
+        before, after = (_regular(side.get(path)) for side in (old, new))
+        if before != after and any(matches(pattern, path.value) for pattern in patterns):
+            found[path] = FileChange(before, after)
+    return found
+
+
+def _regular(content: Content) -> bytes | None:
+    return None if content is None or isinstance(content, Link | Submodule) else _bytes(content)
 
 
 def _bytes(content: Content) -> bytes:
