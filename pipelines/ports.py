@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from orchestrator.ci.environment import CIEnvironment
 from orchestrator.ci.guard import Signal
 from orchestrator.config.loader import LoadedApplication
+from orchestrator.core.image import Repository
+from orchestrator.core.names import BranchName, CommitId
+from orchestrator.core.order import Ancestry
 from orchestrator.core.release import SourceCommit
 from orchestrator.engine.clock import Clock
 from orchestrator.engine.events import Reporter
@@ -38,6 +42,30 @@ class Surroundings:
     ci: CIEnvironment
     signals: tuple[Signal, ...]
     identity: str
+
+
+def _unknown_order(current: CommitId, proposed: CommitId) -> Ancestry:
+    return Ancestry.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Standpoint:
+    """From where a GitOps repository is looked at: an application's checkout, or no more than its address.
+
+    ``application`` and ``images`` (by their names) are those of the configuration, where there is one; ``base`` None
+    means the default branch. ``ancestry`` tells how a proposed source commit stands to the current one; ``sources``
+    is the address of the application's repository, without credentials.
+    """
+
+    ci: CIEnvironment
+    signals: tuple[Signal, ...]
+    identity: str
+    base: BranchName | None = None
+    application: str | None = None
+    images: Mapping[str, Repository] = field(default_factory=dict)
+    ancestry: Callable[[CommitId, CommitId], Ancestry] = _unknown_order
+    sources: str | None = None
+    ca_bundle: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,146 @@
+"""The gates of a promotion: asked for all environments at once, and again where the base moved meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from orchestrator.core.change import Change, ChangePlan
+from orchestrator.core.environment import Environment, Strategy
+from orchestrator.core.errors import Refused
+from orchestrator.core.facts import Moving, Subject
+from orchestrator.core.gates import ApprovalsGate
+from orchestrator.core.names import CommitId
+from orchestrator.core.order import Ancestry
+from orchestrator.core.verdict import Result, Verdict, overall
+from orchestrator.engine.parallel import side_by_side
+from orchestrator.forges.base import Comparing, Comparison, PullRequest, PullRequestState
+from orchestrator.gitops.provenance import known_of
+from pipelines.gates import Sources, judge_all
+from pipelines.ports import Ports, Standpoint
+from pipelines.promote_reading import World, keys_of, moving_of, read_world
+from pipelines.promote_targets import Route
+from pipelines.promotion import Promoted
+from pipelines.tested import claims_of
+
+_Pair = tuple[CommitId, CommitId]
+
+
+class GatesRefuse(Refused):
+    """A gate says no to what is about to be written. ``verdicts`` tell which."""
+
+    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+        refusals = [one for one in verdicts if one.result is Result.REFUSE]
+        super().__init__("; ".join(f"{one.gate}: {one.reason}" for one in refusals), hint=refusals[0].hint)
+        self.verdicts = tuple(verdicts)
+
+
+@dataclass
+class SourceOrder:
+    """How source commits stand to each other, each pair asked once: by the forge, else by the commits themselves."""
+
+    ports: Ports
+    at: Standpoint
+    _told: dict[_Pair, Ancestry] = field(default_factory=dict)
+
+    def __call__(self, moving: Moving) -> Ancestry:
+        """The proposed commit against the one that runs. Raises RemoteError."""
+        current, proposed = moving.runs_origin.source, moving.origin.source
+        if current is None or proposed is None:
+            return Ancestry.UNKNOWN
+        if (current, proposed) not in self._told:
+            self._told[current, proposed] = self._ask(current, proposed)
+        return self._told[current, proposed]
+
+    def _ask(self, current: CommitId, proposed: CommitId) -> Ancestry:
+        forge = self.ports.forge
+        if self.at.sources is not None and isinstance(forge, Comparing):
+            compared = forge.compare(self.at.sources, current, proposed)
+            if compared is not None:
+                return _ancestry(compared)
+        return self.at.ancestry(current, proposed)
+
+
+def _ancestry(found: Comparison) -> Ancestry:
+    if found.behind:
+        return Ancestry.DIVERGED if found.ahead else Ancestry.ANCESTOR
+    return Ancestry.DESCENDANT if found.ahead else Ancestry.SAME
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Who asks the gates. ``order`` lives as long as the promotion, so that a second look asks nothing twice."""
+
+    ports: Ports
+    at: Standpoint
+    order: SourceOrder
+
+    def all(self, world: World, prepared: Sequence[Promoted]) -> tuple[Promoted, ...]:
+        """With the verdicts on everything that would move. Raises as ``judge_all`` does."""
+        moving = [one for one in prepared if one.change is not None]
+        pulls = self._pull_requests(world, [one.change for one in moving if one.change is not None])
+        subjects = [_subject(one.environment, one.change, one.moving) for one in moving if one.change is not None]
+        judged = judge_all(self._sources(pulls), world.policy, world.tips[world.policy.base], subjects)
+        verdicts = {one.subject.environment.name: one.verdicts for one in judged}
+        return tuple(replace(one, verdicts=verdicts.get(one.environment.name, ())) for one in prepared)
+
+    def again(self, world: World, route: Route, one: Promoted, plan: ChangePlan) -> tuple[Verdict, ...]:
+        """On this plan, which stands on another base than the one that was judged. Raises GatesRefuse."""
+        if plan.base == world.tip_of(one.environment):
+            return one.verdicts
+        alone = replace(route, targets=(one.environment,))
+        now = read_world(self.ports.repository, world.policy, alone, plan.base)
+        side = now.side([one.environment])
+        known = known_of(now.ledger, keys_of(side, plan.change.images))
+        subject = _subject(one.environment, plan.change, moving_of(side, plan.change.images, known))
+        pulls = self._pull_requests(world, [plan.change])
+        (judged,) = judge_all(self._sources(pulls), world.policy, plan.base, [subject])
+        if overall(judged.verdicts) is Result.REFUSE:
+            raise GatesRefuse(judged.verdicts)
+        return judged.verdicts
+
+    def _sources(self, pulls: dict[str, PullRequest]) -> Sources:
+        ports = self.ports
+        return Sources(
+            ports.repository,
+            ports.registry,
+            ports.forge,
+            ports.clock,
+            claims=partial(claims_of, ports.registry),
+            ancestry=self.order,
+            pull_requests=pulls,
+            ca_bundle=self.at.ca_bundle,
+        )
+
+    def _pull_requests(self, world: World, changes: Sequence[Change]) -> dict[str, PullRequest]:
+        """The open pull requests of the environments whose gates ask for approvals."""
+        forge = self.ports.forge
+        asked = [one for one in changes if _asks_approvals(world.policy.environment(one.environment))]
+        if forge is None or not asked:
+            return {}
+        calls: list[Callable[[], Sequence[PullRequest]]] = [
+            partial(forge.pull_requests, one.branch, world.policy.base) for one in asked
+        ]
+        found: dict[str, PullRequest] = {}
+        for change, pulls in zip(asked, side_by_side(calls), strict=True):
+            for pull in pulls:
+                if pull.state is PullRequestState.OPEN and not pull.fork:
+                    found.setdefault(change.environment, pull)
+        return found
+
+
+def _subject(environment: Environment, change: Change, moving: tuple[Moving, ...]) -> Subject:
+    return Subject(environment, change.scope, moving, change.overrides)
+
+
+def _asks_approvals(environment: Environment) -> bool:
+    return environment.strategy is Strategy.PULL_REQUEST and any(
+        isinstance(gate, ApprovalsGate) for gate in environment.gates
+    )
+
+
+def waits_for_more_than_people(verdicts: Sequence[Verdict], environment: Environment) -> bool:
+    """Something else than a review is waited for. A draft asks nobody to review it, so for reviews alone it is none."""
+    approvals = {gate.name for gate in environment.gates if isinstance(gate, ApprovalsGate)}
+    return any(one.result is Result.WAIT and one.gate not in approvals for one in verdicts)

@@ -1,0 +1,283 @@
+"""What a promotion would move: the files of every environment read in one batch, and compared by image."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.core.change import Action, Change, ImageOrigin
+from orchestrator.core.environment import Environment, Policy
+from orchestrator.core.errors import ConfigurationError, Refused
+from orchestrator.core.facts import Moving, Run
+from orchestrator.core.image import Digest, ImageReference, PinnedImage, Repository
+from orchestrator.core.names import BranchName, CommitId, RepoPath
+from orchestrator.core.order import Origin
+from orchestrator.core.patterns import literal_prefix, matches
+from orchestrator.gitops.base import GitOpsRepository
+from orchestrator.gitops.ledger import Landed, landed
+from orchestrator.gitops.plan import plan_change
+from orchestrator.gitops.provenance import Key, Known, Skipped, known_of, skipped_in, still_open
+from orchestrator.manifests.options import ScanOptions
+from orchestrator.manifests.promote import Compared, Copied, NotCopied, compare
+from orchestrator.manifests.running import Side
+from pipelines.promote_targets import Route
+from pipelines.promotion import Promoted
+
+
+class Tree:
+    """Files of one commit, found by patterns without asking every file for every pattern."""
+
+    def __init__(self, files: Mapping[RepoPath, bytes]) -> None:
+        self._files = {path.value: (path, content) for path, content in files.items()}
+        self._sorted = sorted(self._files)
+
+    def under(self, patterns: Sequence[str]) -> dict[RepoPath, bytes]:
+        """The files that one of the patterns names."""
+        found: dict[RepoPath, bytes] = {}
+        for pattern in patterns:
+            prefix = literal_prefix(pattern)
+            for position in range(bisect_left(self._sorted, prefix), len(self._sorted)):
+                name = self._sorted[position]
+                if not name.startswith(prefix):
+                    break
+                if matches(pattern, name):
+                    path, content = self._files[name]
+                    found[path] = content
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The environments of a promotion as they are at one look: files and ledgers by branch. ``tips`` has them all."""
+
+    policy: Policy
+    scope: str
+    tips: Mapping[BranchName, CommitId]
+    trees: Mapping[BranchName, Tree]
+    ledger: tuple[Landed, ...]
+
+    def tip_of(self, environment: Environment) -> CommitId:
+        """The commit that holds the environment now."""
+        return self.tips[branch_of(self.policy, environment)]
+
+    def files(self, environment: Environment) -> dict[RepoPath, bytes]:
+        """Its files, for this scope."""
+        return self.trees[branch_of(self.policy, environment)].under(environment.patterns(self.scope))
+
+    def side(self, environments: Sequence[Environment]) -> Side:
+        """What they run together."""
+        files = {path: content for one in environments for path, content in self.files(one).items()}
+        targets = tuple(target for one in environments for target in one.targets_for(self.scope))
+        return Side(files, ScanOptions(targets=targets))
+
+    @property
+    def skips(self) -> tuple[Skipped, ...]:
+        """Environments that earlier promotions left out, and that nobody brought up to date since."""
+        known = [
+            one
+            for one in skipped_in(self.ledger)
+            if one.environment in self.policy.environments and one.left_out in self.policy.environments
+        ]
+        names = dict.fromkeys(name for one in known for name in (one.environment, one.left_out))
+        runs = [run for name in names for run in self._runs(self.policy.environments[name])]
+        return still_open(known, runs)
+
+    def _runs(self, environment: Environment) -> Iterable[Run]:
+        side = self.side([environment])
+        for repository in side.repositories:
+            for pin in side.running(repository):
+                if pin.image.digest is not None:
+                    yield Run(environment.name, repository, pin.image.digest)
+
+
+def branch_of(policy: Policy, environment: Environment) -> BranchName:
+    """The branch that the environment lives on."""
+    return environment.branch or policy.base
+
+
+def read_world(repository: GitOpsRepository, policy: Policy, route: Route, base_tip: CommitId) -> World:
+    """One look at all environments of the route: one batch of files and one ledger for each branch they live on.
+
+    Raises ConfigurationError when a branch is not there, RemoteError.
+    """
+    own = dict.fromkeys(one.branch for one in (*route.sources, *route.targets) if one.branch is not None)
+    found = repository.tips([branch.ref for branch in own]) if own else {}
+    for branch in own:
+        if branch.ref not in found:
+            raise ConfigurationError(
+                f"the GitOps repository has no branch {branch.value!r}", where=repository.url, hint="push it first"
+            )
+    tips = {policy.base: base_tip, **{branch: found[branch.ref] for branch in own}}
+    ledger = tuple(one for tip in tips.values() for one in landed(repository, tip))
+    wanted = _involved(policy, route, ledger)
+    trees: dict[BranchName, Tree] = {}
+    for branch, tip in tips.items():
+        patterns = [p for one in wanted if branch_of(policy, one) == branch for p in one.patterns(route.scope)]
+        trees[branch] = Tree(repository.files(tip, list(dict.fromkeys(patterns))) if patterns else {})
+    return World(policy, route.scope, tips, trees, ledger)
+
+
+def _involved(policy: Policy, route: Route, ledger: Sequence[Landed]) -> tuple[Environment, ...]:
+    """The environments to read: those of the route, and those whose skips may be made good by now."""
+    skipped = [name for one in skipped_in(ledger) for name in (one.environment, one.left_out)]
+    others = [policy.environments[name] for name in dict.fromkeys(skipped) if name in policy.environments]
+    known = {one.name: one for one in (*route.sources, *route.targets)}
+    branches = {branch_of(policy, one) for one in known.values()} | {policy.base}
+    return (*known.values(), *(one for one in others if one.name not in known and branch_of(policy, one) in branches))
+
+
+# --- what would move ------------------------------------------------------------------------------------------------
+
+
+def prepare(world: World, route: Route, source: Side, only: Sequence[Repository] | None) -> tuple[Promoted, ...]:
+    """What each target would get, planned on what it holds now.
+
+    Raises ConfigurationError when an image or a file is missing, Refused when the policy does not let the scope have
+    an image that was asked for: nothing is begun then.
+    """
+    compared = [_compared(world, source, target, only) for target in route.targets]
+    keys = {key for side, found in compared for key in keys_of(side, map(_pinned, found.copied))}
+    known = known_of(world.ledger, keys)
+    return tuple(
+        _promoted(world, route, target, side, found, known)
+        for target, (side, found) in zip(route.targets, compared, strict=True)
+    )
+
+
+def _compared(
+    world: World, source: Side, target: Environment, only: Sequence[Repository] | None
+) -> tuple[Side, Compared]:
+    world.policy.authorise(world.scope, target, only or ())
+    side = world.side([target])
+    found = compare(source, side, only)
+    missing = [one for one in found.refused if one.missing]
+    if not side.files or (not found.copied and not found.refused) or missing:
+        raise _missing(world, target, side, found)
+    return side, _one_version_each(_permitted(world, target, found))
+
+
+def _missing(world: World, target: Environment, side: Side, found: Compared) -> ConfigurationError:
+    patterns = ", ".join(target.patterns(world.scope))
+    reasons = [f"{one.repository}: {one.reason}" + (f" ({one.where})" if one.where else "") for one in found.left]
+    what = (
+        f"the environment {target.name!r} has no file of {world.scope!r}"
+        if not side.files
+        else f"nothing can be promoted to {target.name!r} as it is"
+    )
+    return ConfigurationError(
+        what,
+        where=f"{patterns} ({len(side.files)} file{'s' if len(side.files) != 1 else ''})",
+        details=reasons[:20],
+        hint="add the image to a manifest of that environment first, or correct the file; nothing was changed",
+    )
+
+
+def _permitted(world: World, target: Environment, found: Compared) -> Compared:
+    """Without what the policy does not let this scope change: other people's images in the same files."""
+    copied, left = [], list(found.left)
+    for one in found.copied:
+        try:
+            world.policy.authorise(world.scope, target, [one.image.repository])
+            copied.append(one)
+        except Refused as refused:
+            left.append(NotCopied(one.image.repository, refused.message, one.source.where, refused=False))
+    return Compared(tuple(copied), tuple(left))
+
+
+def _one_version_each(found: Compared) -> Compared:
+    """A change brings one version of an image; where each container has its own, a person has to say which."""
+    versions: dict[Repository, set[ImageReference]] = {}
+    for one in found.copied:
+        versions.setdefault(one.image.repository, set()).add(one.image)
+    several = {repository for repository, images in versions.items() if len(images) > 1}
+    left = [
+        NotCopied(one, f"it runs in several versions: {', '.join(sorted(map(str, versions[one])))}", _where(found, one))
+        for one in sorted(several)
+    ]
+    return Compared(tuple(one for one in found.copied if one.image.repository not in several), (*found.left, *left))
+
+
+def _where(found: Compared, repository: Repository) -> str:
+    return next(one.source.where for one in found.copied if one.image.repository == repository)
+
+
+def _promoted(
+    world: World, route: Route, target: Environment, side: Side, found: Compared, known: Mapping[Key, Known]
+) -> Promoted:
+    moving = [one for one in found.copied if any(pin.image != one.image for pin in one.targets)]
+    if not moving or any(one.refused for one in found.left):
+        return Promoted(target, left=found.left)
+    images = tuple(_pinned(one) for one in moving)
+    change = _change(route, target, images, known)
+    try:
+        plan = plan_change(change, world.tip_of(target), world.files(target), world.policy)
+    except Refused as refused:
+        left = NotCopied(images[0].repository, refused.message, refused.where or "")
+        return Promoted(target, left=(*found.left, left))
+    return Promoted(target, change, plan, moving_of(side, images, known), left=found.left)
+
+
+def _change(route: Route, target: Environment, images: tuple[PinnedImage, ...], known: Mapping[Key, Known]) -> Change:
+    facts = [known.get((one.repository, one.digest), Known(ImageOrigin(one.repository))) for one in images]
+    shared = {(one.origin.source, one.origin.position) for one in facts}
+    source, position = shared.pop() if len(shared) == 1 else (None, None)
+    change = Change(
+        Action.PROMOTE,
+        target.name,
+        route.scope,
+        images,
+        "",
+        source,
+        position if source is not None else None,
+        tested=tuple(each for one in facts for each in one.tested),
+        records=tuple(each for one in facts for each in one.records),
+        overrides=route.overrides_for(target),
+        taken_from=route.taken_from,
+        origins=() if source is not None else tuple(one.origin for one in facts if _says_something(one.origin)),
+    )
+    return replace(change, release=_identity(change))
+
+
+def _says_something(origin: ImageOrigin) -> bool:
+    return origin.source is not None or origin.position is not None
+
+
+def _identity(change: Change) -> str:
+    """The same images with the same exceptions give the same id: twelve hex digits."""
+    told = [change.action, change.scope, change.taken_from or "", *sorted(map(str, change.images))]
+    told += [f"{one.kind} {one.environment} {one.reason}" for one in change.overrides]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
+
+
+def moving_of(side: Side, images: Sequence[PinnedImage], known: Mapping[Key, Known]) -> tuple[Moving, ...]:
+    """Each image with what runs now; one that runs in several versions comes once for each of them."""
+    found: list[Moving] = []
+    for image in images:
+        origin = _origin(known, image.repository, image.digest)
+        pins = [pin.image for pin in side.running(image.repository)]
+        current = [one for one in dict.fromkeys(pins) if one.tag is not None or one.digest is not None]
+        found += [Moving(image, origin, one, _origin(known, one.repository, one.digest)) for one in current] or [
+            Moving(image, origin)
+        ]
+    return tuple(found)
+
+
+def keys_of(side: Side, images: Iterable[PinnedImage]) -> set[Key]:
+    """The images, and what runs of them now."""
+    found: set[Key] = set()
+    for image in images:
+        found.add((image.repository, image.digest))
+        found |= {(image.repository, pin.image.digest) for pin in side.running(image.repository) if pin.image.digest}
+    return found
+
+
+def _origin(known: Mapping[Key, Known], repository: Repository, digest: Digest | None) -> Origin:
+    found = known.get((repository, digest)) if digest is not None else None
+    return Origin(found.origin.source, found.origin.position) if found is not None else Origin()
+
+
+def _pinned(one: Copied) -> PinnedImage:
+    assert one.image.digest is not None  # noqa: S101  (compare refuses a source without a digest)
+    return PinnedImage(one.image.repository, one.image.digest, one.image.tag)
