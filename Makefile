@@ -16,12 +16,15 @@ help: ## this list
 .venv/.stamp: pyproject.toml requirements-dev.txt scripts/venv.sh
 	@scripts/venv.sh
 
+tests/node/node_modules/.stamp: tests/node/package.json tests/node/package-lock.json scripts/node.sh
+	@scripts/node.sh
+
 .PHONY: demo
 demo: .venv/.stamp ## a release end to end on this machine: real engine, registry, Git and pull request (KEEP=1 keeps it running)
 	@$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
 
 .PHONY: test
-test: .venv/.stamp ## the whole suite, with a private engine and registries (TESTS=tests/unit for a part)
+test: .venv/.stamp tests/node/node_modules/.stamp ## the whole suite, with a private engine and registries (TESTS=tests/unit for a part)
 	@$(BIN)/python scripts/services.py run --tls --state .cache/test-services -- \
 	    $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -p tests.budgets $(TESTS)
 
@@ -71,5 +74,5 @@ lock: ## renew requirements-dev.txt (needs uv)
 clean: ## stop private services and remove everything that the other targets made
 	@for state in .demo .cache/test-services; do \
 	    if [ -e $$state/services.json ]; then python3 scripts/services.py down --state $$state; fi; done
-	@rm -rf .venv .demo .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	@rm -rf .venv tests/node/node_modules .demo .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

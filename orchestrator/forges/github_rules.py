@@ -26,11 +26,11 @@ class GitHubRules:
         an administrator could tell."""
         try:
             protected = self._client.get(f"/branches/{branch}").get("protected")
+            rules = self._client.get(f"/rules/branches/{branch}", {"per_page": 100})
         except GithubException as error:
-            if error.status != 404:
+            if error.status != 404:  # there is no such branch, or this server knows no rulesets yet
                 raise
             return None
-        rules = self._client.get(f"/rules/branches/{branch}", {"per_page": 100})
         rulesets = {rule.get("ruleset_id") for rule in rules if rule.get("type") in _GUARDING}
         if any(not self._may_bypass(ruleset) for ruleset in rulesets):
             return False
