@@ -22,7 +22,7 @@ class GitLabAddress:
         return (urlsplit(self.base).hostname or "").lower()
 
     def is_at(self, url: str) -> bool:
-        """``url`` (CI_SERVER_URL of a job) is this very GitLab, so what belongs to the one may be shown to the other."""
+        """``url`` (CI_SERVER_URL of a job) is this very GitLab: what belongs to the one may be shown to the other."""
         return self.base.lower() == url.rstrip("/").lower()
 
     def project_of(self, repository: str) -> str | None:
