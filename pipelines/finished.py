@@ -38,18 +38,6 @@ def released_before(ports: Ports, job: Job, targets: Sequence[Target], cleared: 
     return None
 
 
-def built_from(registry: Registry, source: SourceCommit, images: Sequence[TaggedImage]) -> Mapping[Repository, Digest]:
-    """Digests of the tags that the registry says were built from this commit: good enough to show, not to trust."""
-    if source.dirty:
-        return {}
-    resolved = {image.repository: registry.resolve(image) for image in images}
-    return {
-        repository: digest
-        for repository, digest in resolved.items()
-        if digest is not None and _revision(registry, repository, digest) == str(source.id)
-    }
-
-
 def _places(ports: Ports, job: Job, cleared: Cleared) -> Sequence[CommitId]:
     """Commits that may pin it: where the environment lives, and our branch."""
     if cleared.environment.strategy is Strategy.COMMIT and cleared.environment.branch is not None:

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
-from orchestrator.config.application import TestConfig
+from orchestrator.config.application import ImageNeed, TestConfig
 from orchestrator.core.change import Action, Change, ChangePlan
-from orchestrator.core.errors import WorkFailed
-from orchestrator.core.release import CaseCounts, Release, ReleasedImage, SourceCommit, TestResult
+from orchestrator.core.errors import RemoteError, WorkFailed
+from orchestrator.core.image import Digest, TaggedImage
+from orchestrator.core.release import (
+    CaseCounts,
+    RecordReference,
+    Release,
+    ReleasedImage,
+    SourceCommit,
+    Tested,
+    TestResult,
+)
 from orchestrator.core.stages import Node
 from orchestrator.engine.events import stage
 from orchestrator.gitops.outcome import Outcome
-from orchestrator.images.base import BuiltImage
+from orchestrator.images.artifacts import attach_document
+from orchestrator.images.base import BuildSpec, BuiltImage
+from orchestrator.images.bases import handed_repository
 from orchestrator.images.publish import publish
+from orchestrator.images.tagging import REVISION, put_tag
 from orchestrator.images.testing import CommandTest, HttpTest, ImageTest, run_test
+from orchestrator.reports.claims import RECORD_TYPE, image_claim
 from pipelines.handing_off import desk_for, hand_off_stage, plan_now
 from pipelines.ports import Ports
 from pipelines.preflight import Cleared
+from pipelines.reuse import Reusable, adopt, fetch_proven
 from pipelines.stages import Pipeline, build_spec
 from pipelines.targets import Target
 
@@ -34,10 +49,14 @@ class Run:
     reopen: bool = False
     promised: Callable[[ChangePlan], None] | None = None  # raises when the handoff is not the one that was planned
     finished: Release | None = None  # found pinned already: then nothing is made
+    reusable: Mapping[str, Reusable] = field(default_factory=dict)  # by image: what its content key leads to
     built: dict[str, BuiltImage] = field(default_factory=dict)
+    fetched: dict[str, BuiltImage] = field(default_factory=dict)
     tests: dict[str, list[TestResult]] = field(default_factory=dict)
     pushed: dict[str, ReleasedImage] = field(default_factory=dict)
+    records: dict[str, RecordReference] = field(default_factory=dict)
     outcome: Outcome | None = None
+    _fetching: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def release(self) -> Release:
@@ -47,8 +66,33 @@ class Run:
         job, names = self.pipeline.job, self.pipeline.layout.released
         tests = tuple(result for name in names for result in self.tests.get(name, ()))
         return Release(
-            job.application.config.application, tuple(self.pushed[name] for name in names), job.source, tests
+            job.application.config.application,
+            tuple(self.pushed[name] for name in names),
+            job.source,
+            tests,
+            tuple(tested for name in names if (tested := self._tested(name)) is not None),
+            tuple(self.records[name] for name in names if name in self.records),
         )
+
+    def adopts(self, name: str) -> Digest | None:
+        """The digest of an image that is taken from the registry as it is; None when this run makes it."""
+        reusable = self.reusable.get(name)
+        return reusable.found if reusable is not None and name not in self.built else None
+
+    def image(self, name: str) -> BuiltImage:
+        """The image in the engine: as it was built here, or fetched and proven to be what the registry serves."""
+        with self._fetching:
+            known = self.built.get(name) or self.fetched.get(name)
+            if known is None:
+                known = self.fetched[name] = fetch_proven(self.ports, self.pipeline.targets[name], self.reusable[name])
+            return known
+
+    def _tested(self, name: str) -> Tested | None:
+        """What the trailers may say of the image: that it passed its tests, here or before."""
+        target, reusable = self.pipeline.targets[name], self.reusable.get(name)
+        if reusable is None or not target.config.tests:
+            return None
+        return reusable.tested(target, self.pushed[name].pinned.digest)
 
     def target(self, node: Node) -> Target:
         """The image that the stage is about."""
@@ -63,13 +107,25 @@ class Run:
 
 
 def build_image(run: Run, node: Node) -> None:
-    """Build the image, upon those that this run has built."""
+    """Build the image, upon those of the project that it names."""
     target, ports = run.target(node), run.ports
-    spec = build_spec(run.pipeline, target.name, run.built, labels_of(run.pipeline, target))
+    bases = {name: run.image(name) for name in run.pipeline.layout.bases[target.name]}
+    spec = build_spec(run.pipeline, target.name, bases, labels_of(run.pipeline, target))
     with stage(ports.reporter, node.name, ports.clock.monotonic) as ending:
         image = ports.builder.build(spec, ports.reporter)
         ending.text = f"done, {image.engine_id.short}"
     run.built[target.name] = image
+
+
+def keyed_spec(pipeline: Pipeline, name: str) -> BuildSpec:
+    """What decides the content key of an image: as the builder gets it, with its bases named and not yet built."""
+    spec = build_spec(pipeline, name, {}, labels_of(pipeline, pipeline.targets[name]))
+    handed = {
+        need.argument: f"{handed_repository(need.image)}:0"
+        for need in pipeline.targets[name].config.needs
+        if isinstance(need, ImageNeed)
+    }
+    return replace(spec, arguments={**spec.arguments, **handed})
 
 
 def labels_of(pipeline: Pipeline, target: Target) -> dict[str, str]:
@@ -79,7 +135,7 @@ def labels_of(pipeline: Pipeline, target: Target) -> dict[str, str]:
     """
     source: SourceCommit = pipeline.job.source
     labels = {
-        "org.opencontainers.image.revision": str(source.id),
+        REVISION: str(source.id),
         "org.opencontainers.image.created": source.authored.isoformat(),
         "org.opencontainers.image.version": target.image.tag,
         "org.opencontainers.image.title": target.name,
@@ -97,7 +153,7 @@ def check_image(run: Run, node: Node) -> None:
     for config in target.config.tests:
         name = f"{node.name}/{config.name}"
         with stage(ports.reporter, name, ports.clock.monotonic) as ending:
-            report = run_test(ports.engine, run.built[target.name], _test_spec(config), ports.reporter, ports.clock)
+            report = run_test(ports.engine, run.image(target.name), _test_spec(config), ports.reporter, ports.clock)
             reports.append(report)
             ending.text = report.summary if report.passed else f"failed: {report.summary}"
     failed = [report for report in reports if not report.passed]
@@ -116,28 +172,81 @@ def all_tested(run: Run, node: Node) -> None:
 
 
 def push_image(run: Run, node: Node) -> None:
-    """Push, read back from the registry, prove. Raises when a link of the chain breaks."""
+    """Push, read back from the registry, prove; an unchanged image stays as it is there. Raises when a link breaks."""
     target, ports = run.target(node), run.ports
-    revision = {"org.opencontainers.image.revision": str(run.pipeline.job.source.id)}
+    adopted = run.adopts(target.name)
     with stage(ports.reporter, node.name, ports.clock.monotonic) as ending:
-        published = publish(
-            ports.engine,
-            ports.registry,
-            run.built[target.name],
-            target.image,
-            ports.reporter,
-            ports.clock,
-            labels=revision,
-        )
-        ending.text = f"done, {published.pinned.digest.short} proven"
+        if adopted is not None:
+            image = adopt(ports, target, adopted, run.fetched.get(target.name))
+            ending.text = f"done, {adopted.short} is there already"
+        else:
+            image = _published(run, target)
+            ending.text = f"done, {image.pinned.digest.short} proven"
+        if image.pinned.tag is not None:
+            wanted = TaggedImage(image.pinned.repository, image.pinned.tag)
+            revision, immutable = str(run.pipeline.job.source.id), run.cleared.policy.immutable_tags
+            put_tag(
+                ports.registry, wanted, image.pinned.digest, revision, ports.clock, ports.reporter, immutable=immutable
+            )
+        run.pushed[target.name] = image
+        record_image(run, target, image)
+
+
+def _published(run: Run, target: Target) -> ReleasedImage:
+    """Push what was built: under its content key first, so that a run that is killed here is found by the next one."""
+    ports, reusable = run.ports, run.reusable.get(target.name)
+    place = TaggedImage(target.image.repository, reusable.key.tag) if reusable is not None else target.image
+    published = publish(
+        ports.engine,
+        ports.registry,
+        run.built[target.name],
+        place,
+        ports.reporter,
+        ports.clock,
+        labels={REVISION: str(run.pipeline.job.source.id)},
+        immutable=reusable is None and run.cleared.policy.immutable_tags,
+    )
     proof = published.proof
-    run.pushed[target.name] = ReleasedImage(target.name, published.pinned, proof.kind, proof.config, (proof.platform,))
+    pinned = target.image.pinned(proof.digest)
+    return ReleasedImage(target.name, pinned, proof.kind, proof.config, (proof.platform,))
+
+
+def record_image(run: Run, target: Target, image: ReleasedImage) -> None:
+    """Lay the record of an image that was tested here beside it in the registry.
+
+    A registry that takes no artifacts costs the record and not the release.
+    """
+    reusable, results = run.reusable.get(target.name), run.tests.get(target.name)
+    if reusable is None or not results:
+        return
+    ports, job = run.ports, run.pipeline.job
+    claim = image_claim(
+        job.application.config.application,
+        job.source,
+        image,
+        tuple(results),
+        content=reusable.key.hex,
+        definition=reusable.definition,
+    )
+    try:
+        subject = ports.registry.manifest(image.pinned.repository, image.pinned.digest)
+        if subject is None:
+            return
+        digest = attach_document(
+            ports.registry, image.pinned.repository, subject, RECORD_TYPE, claim.to_bytes(), claim.annotations
+        )
+    except RemoteError as error:
+        ports.reporter.warn(f"the registry did not take the record of {target.name}: {error.message}")
+        return
+    run.records[target.name] = RecordReference(image.pinned.repository, digest)
 
 
 def hand_off(run: Run, node: Node) -> None:
     """Bring the release to its environment, by pull request or by commit."""
     made = run.release
-    desk = desk_for(run.ports, run.cleared, made, run.pipeline.job.identity, reopen=run.reopen)
+    desk = desk_for(
+        run.ports, run.cleared, made, run.pipeline.job.identity, reopen=run.reopen, run_url=run.pipeline.job.ci.run_url
+    )
     change = Change.of(Action.RELEASE, run.cleared.environment.name, made)
     if run.promised is not None:
         run.promised(plan_now(run.ports, desk, run.cleared, change))

@@ -16,13 +16,12 @@ from orchestrator.core.stages import Graph, Kind
 from orchestrator.reports.diff import unified
 from orchestrator.reports.plans import ImagePlan, PinPlan, PlanDocument, StagePlan
 from orchestrator.reports.records import SourceRecord, source_record
-from pipelines.finished import released_before
-from pipelines.making import Run
 from pipelines.ports import Job, Ports
 from pipelines.release import (
     ReleaseOptions,
     ReleaseResult,
     as_planned,
+    begin,
     graph_to_run,
     plan_release,
     preflight,
@@ -47,10 +46,9 @@ def make_plan(ports: Ports, job: Job, options: ReleaseOptions) -> Planned:
     pipeline = pipeline_of(job, options.only)
     environment = options.environment or job.application.config.gitops.environment
     cleared = preflight(ports, pipeline, environment, options)
-    finished = None if options.no_skip else released_before(ports, job, pipeline.released, cleared)
-    run = Run(ports, pipeline, cleared, finished=finished)
+    run = begin(ports, pipeline, cleared, options)
     graph = graph_to_run(run, options)
-    planned = finished or as_planned(ports, job, pipeline.released)[0]
+    planned, _ = as_planned(run)
     change = plan_release(ports, job, cleared, planned)
     tags = {target.image: ports.registry.resolve(target.image) for target in pipeline.released}
     policy = ports.repository.files(cleared.base_tip, [POLICY_PATH])[RepoPath(POLICY_PATH)]

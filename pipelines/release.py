@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from orchestrator.config.application import ApplicationConfig
 from orchestrator.core.change import Action, Change, ChangePlan
-from orchestrator.core.image import Repository
+from orchestrator.core.image import PinnedImage, Repository
 from orchestrator.core.release import Release
 from orchestrator.core.stages import Graph, Kind, Node
 from orchestrator.engine.events import stage
 from orchestrator.engine.runner import Ran, run_stages
 from orchestrator.engine.stage import Ended, Stage, State
+from orchestrator.gitops.ledger import evidence_of
 from orchestrator.gitops.outcome import Outcome
 from pipelines.custom import custom_stage
-from pipelines.finished import built_from, released_before
+from pipelines.finished import released_before
 from pipelines.from_stage import starting_at
 from pipelines.handing_off import desk_for, plan_now
-from pipelines.making import Run, all_tested, build_image, check_image, hand_off, push_image
+from pipelines.making import Run, all_tested, build_image, check_image, hand_off, keyed_spec, push_image
 from pipelines.ports import Job, Ports
 from pipelines.preflight import Cleared, clear, refuse_dirty, tell_unknown_order
+from pipelines.reuse import Reusable, find_reusable, kept_pin, origin_of
 from pipelines.stages import Pipeline, check_stages, pipeline_of
-from pipelines.targets import Target, check_files, unbuilt
+from pipelines.targets import check_files, unbuilt
 
 # What each kind of stage does. Which stages there are, and what each needs, is the graph (config/graph.py).
 WORK: Mapping[Kind, Callable[[Run, Node], None]] = {
@@ -83,10 +85,9 @@ def release(ports: Ports, job: Job, options: ReleaseOptions) -> ReleaseResult:
     with stage(ports.reporter, "preflight", ports.clock.monotonic):
         cleared = preflight(ports, pipeline, environment, options)
     if options.dry_run:
-        return _dry_run(ports, pipeline, cleared)
+        return _dry_run(ports, pipeline, cleared, options)
 
-    finished = None if options.no_skip else released_before(ports, job, pipeline.released, cleared)
-    run = Run(ports, pipeline, cleared, options.reopen, options.promised, finished)
+    run = begin(ports, pipeline, cleared, options)
     graph = graph_to_run(run, options)
     ran = run_stages(
         [_stage(run, node) for node in graph.nodes if node.kind is not Kind.PREFLIGHT],
@@ -101,11 +102,32 @@ def release(ports: Ports, job: Job, options: ReleaseOptions) -> ReleaseResult:
     return ReleaseResult(run.release, environment, run.outcome, stages=(done, *ran.ended.values()))
 
 
+def begin(ports: Ports, pipeline: Pipeline, cleared: Cleared, options: ReleaseOptions) -> Run:
+    """A run that knows what is done already: the whole release, or single images. Raises RemoteError."""
+    run = Run(ports, pipeline, cleared, options.reopen, options.promised)
+    if options.no_skip or pipeline.job.source.dirty:
+        return run
+    finished = released_before(ports, pipeline.job, pipeline.released, cleared)
+    return replace(run, finished=finished) if finished else replace(run, reusable=unchanged(ports, pipeline, cleared))
+
+
+def unchanged(ports: Ports, pipeline: Pipeline, cleared: Cleared) -> Mapping[str, Reusable]:
+    """The content key of each image, and what the registry holds under it. Raises RemoteError, ConfigurationError."""
+    application = pipeline.job.application.config.application
+    return find_reusable(
+        ports,
+        {name: keyed_spec(pipeline, name) for name in pipeline.targets},
+        tuple(pipeline.targets.values()),
+        lambda: evidence_of(ports.repository, cleared.base_tip, application),
+    )
+
+
 def graph_to_run(run: Run, options: ReleaseOptions) -> Graph:
     """The graph, without what is done already. Raises Refused where ``--from-stage`` skips what nobody can prove."""
     graph = run.pipeline.graph
     if run.finished is not None:
         graph = graph.skipping(_made_already(graph))
+    graph = graph.skipping(dict(_unchanged_stages(run, graph)))
     if options.from_stage is not None:
         graph = starting_at(graph, options.from_stage, run)
     return graph
@@ -122,6 +144,18 @@ def _made_already(graph: Graph) -> Mapping[str, str]:
     before = graph.ancestors(handoff)
     made = {node.name for node in graph.nodes if node.name in before or node.kind in _MADE}
     return {node.name: _RELEASED for node in graph.nodes if node.name in made and node.kind is not Kind.PREFLIGHT}
+
+
+def _unchanged_stages(run: Run, graph: Graph) -> Iterator[tuple[str, str]]:
+    """The stages that an unchanged image spares: its build, and its test where that is proven."""
+    for node in graph.nodes:
+        reusable = run.reusable.get(node.image or "")
+        if reusable is None or reusable.found is None or not node.runs:
+            continue
+        if node.kind is Kind.BUILD:
+            yield node.name, f"unchanged, {reusable.found.short} in the registry"
+        elif node.kind is Kind.TEST and reusable.proven:
+            yield node.name, "the GitOps base branch says that it was tested"
 
 
 def _stage(run: Run, node: Node) -> Stage:
@@ -157,19 +191,25 @@ def preflight(ports: Ports, pipeline: Pipeline, environment: str, options: Relea
     return cleared
 
 
-def _dry_run(ports: Ports, pipeline: Pipeline, cleared: Cleared) -> ReleaseResult:
-    planned, unknown = as_planned(ports, pipeline.job, pipeline.released)
+def _dry_run(ports: Ports, pipeline: Pipeline, cleared: Cleared, options: ReleaseOptions) -> ReleaseResult:
+    planned, unknown = as_planned(begin(ports, pipeline, cleared, replace(options, dry_run=False)))
     plan = plan_release(ports, pipeline.job, cleared, planned)
     return ReleaseResult(planned, cleared.environment.name, None, plan, unknown)
 
 
-def as_planned(ports: Ports, job: Job, targets: Sequence[Target]) -> tuple[Release, tuple[Repository, ...]]:
+def as_planned(run: Run) -> tuple[Release, tuple[Repository, ...]]:
     """The release as far as it is known, and the repositories whose digest only a push can give.
 
-    A digest is known when the registry holds this very tag, built from this very commit.
+    A digest is known when the release is pinned already, or the registry holds the image under its content key.
     """
-    known = built_from(ports.registry, job.source, [target.image for target in targets])
-    unknown = tuple(target.image.repository for target in targets if target.image.repository not in known)
+    if run.finished is not None:
+        return run.finished, ()
+    job, targets, registry = run.pipeline.job, run.pipeline.released, run.ports.registry
+    known: dict[str, PinnedImage] = {}
+    for target in targets:
+        if (digest := run.adopts(target.name)) is not None:
+            known[target.name] = kept_pin(registry, target, digest, origin_of(registry, target, digest))
+    unknown = tuple(target.image.repository for target in targets if target.name not in known)
     return unbuilt(job, targets, known), unknown
 
 

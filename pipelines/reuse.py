@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from orchestrator.core.errors import RemoteError
-from orchestrator.core.image import Digest, ImageReference, TaggedImage
+from orchestrator.core.image import Digest, ImageReference, InvalidReference, PinnedImage, Platform, TaggedImage
 from orchestrator.core.names import CommitId, InvalidName
-from orchestrator.core.release import Tested
+from orchestrator.core.release import ReleasedImage, Tested
 from orchestrator.engine.parallel import side_by_side
-from orchestrator.images.base import BuildSpec, Registry
+from orchestrator.images.base import BuildSpec, BuiltImage, Registry
+from orchestrator.images.bases import handed_repository
 from orchestrator.images.content_key import ContentKey, NoKey, content_key, named_bases
 from orchestrator.images.context import plan_context
+from orchestrator.images.proof import Proof, prove
+from orchestrator.images.publish import gather
 from orchestrator.images.tagging import REVISION, labels_of
 from pipelines.ports import Ports
 from pipelines.targets import Target
@@ -52,13 +55,17 @@ class Origin:
 
 
 def find_reusable(
-    ports: Ports, specs: Mapping[str, BuildSpec], targets: Sequence[Target], proven: frozenset[Tested]
+    ports: Ports,
+    specs: Mapping[str, BuildSpec],
+    targets: Sequence[Target],
+    evidence: Callable[[], frozenset[Tested]],
 ) -> Mapping[str, Reusable]:
     """The content key of each image, and what the registry holds under it.
 
     An image whose key can't be told (a base that is chosen while building, a base registry that does not answer) is
-    left out and said so: it is built. ``specs`` are by image name, as the builder would get them. Raises RemoteError,
-    ConfigurationError for a context that can't be read.
+    left out and said so: it is built. ``specs`` are by image name, as the builder would get them; ``evidence`` is what
+    the GitOps base branch knows, asked only when something was found. Raises RemoteError, ConfigurationError for a
+    context that can't be read.
     """
     keys = _Keys(ports, specs, targets)
     known: list[tuple[Target, ContentKey]] = []
@@ -69,6 +76,7 @@ def find_reusable(
             ports.reporter.note(f"the image {target.name} is built every time: {reason.message}")
     tags = [TaggedImage(target.image.repository, key.tag) for target, key in known]
     found = side_by_side([partial(ports.registry.resolve, tag) for tag in tags])
+    proven = evidence() if any(found) else frozenset()
     return {
         target.name: _reusable(target, key, digest, proven) for (target, key), digest in zip(known, found, strict=True)
     }
@@ -81,6 +89,7 @@ class _Keys:
         self._specs = specs
         self._contexts = {name: plan_context(spec) for name, spec in specs.items()}
         self._own = {target.image.repository: target.name for target in targets}
+        self._own |= {handed_repository(target.name): target.name for target in targets}
         self._labels = {target.name: target.config.labels for target in targets}
         self._native = ports.engine.platform() if any(spec.platform is None for spec in specs.values()) else None
         self._digests = self._resolve_bases(ports.registry)
@@ -121,9 +130,65 @@ class _Keys:
 
 def origin_of(registry: Registry, target: Target, digest: Digest) -> Origin:
     """What the labels of the image with this digest claim; of an index, those of its first platform."""
-    labels = labels_of(registry, target.image, digest)
+    labels = labels_of(registry, target.image.repository, digest)
     tag, revision = labels.get(VERSION), labels.get(REVISION)
     return Origin(tag if isinstance(tag, str) else None, _commit(revision))
+
+
+def fetch_proven(ports: Ports, target: Target, reusable: Reusable) -> BuiltImage:
+    """The image that the key leads to, in the engine, and proven to be what the registry serves.
+
+    Raises ProofBroken, RemoteError.
+    """
+    assert reusable.found is not None  # noqa: S101  (nobody fetches what was not found)
+    pinned = PinnedImage(target.image.repository, reusable.found)
+    platform = Platform.parse(target.config.platform) if target.config.platform else None
+    image = ports.engine.fetch(target.name, pinned, platform, ports.reporter, f"test {target.name}")
+    _prove(ports, target, reusable.found, image)
+    return image
+
+
+def adopt(ports: Ports, target: Target, digest: Digest, fetched: BuiltImage | None) -> ReleasedImage:
+    """The image as it is in the registry, under the tag that it was released with, as far as that still leads to it.
+
+    ``fetched`` is what was tested of it, None where the base branch says that it was tested before. Raises RemoteError.
+    """
+    served = ports.registry.manifest(target.image.repository, digest)
+    if served is None:
+        raise RemoteError(
+            "the registry no longer serves an image that it held when this run began",
+            where=f"{target.image.repository}@{digest}",
+            hint="run again: it is built then",
+        )
+    origin = origin_of(ports.registry, target, digest)
+    proof = _prove(ports, target, digest, fetched) if fetched is not None else None
+    return ReleasedImage(
+        target.name,
+        kept_pin(ports.registry, target, digest, origin),
+        "index" if served.is_index else "manifest",
+        proof.config if proof else served.config,
+        (proof.platform,) if proof else (),
+        origin.commit,
+    )
+
+
+def kept_pin(registry: Registry, target: Target, digest: Digest, origin: Origin) -> PinnedImage:
+    """An unchanged image keeps its tag, so that nothing moves where nothing changed; else it gets this release's."""
+    if origin.tag is not None and origin.tag != target.image.tag:
+        try:
+            kept = TaggedImage(target.image.repository, origin.tag)
+        except InvalidReference:
+            return target.image.pinned(digest)
+        if registry.resolve(kept) == digest:
+            return kept.pinned(digest)
+    return target.image.pinned(digest)
+
+
+def _prove(ports: Ports, target: Target, digest: Digest, image: BuiltImage) -> Proof:
+    served = ports.registry.manifest(target.image.repository, digest)
+    if served is None:
+        raise RemoteError("the registry no longer serves the image", where=f"{target.image.repository}@{digest}")
+    return prove(image, gather(ports.registry, target.image.repository, image, served))
 
 
 def definition_key(target: Target) -> str:

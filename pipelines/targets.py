@@ -9,7 +9,7 @@ from orchestrator.config.application import ImageConfig
 from orchestrator.config.checks import dockerfile_of
 from orchestrator.config.loader import LoadedApplication
 from orchestrator.core.errors import ConfigurationError
-from orchestrator.core.image import Digest, Repository, TaggedImage
+from orchestrator.core.image import Digest, PinnedImage, Repository, TaggedImage
 from orchestrator.core.release import Release, ReleasedImage
 from orchestrator.core.tags import render_tag
 from pipelines.ports import Job
@@ -69,10 +69,10 @@ def check_files(application: LoadedApplication, targets: Iterable[Target]) -> No
             )
 
 
-def unbuilt(job: Job, targets: Sequence[Target], known: Mapping[Repository, Digest]) -> Release:
-    """The release as it would be, with the digests that are known so far."""
+def unbuilt(job: Job, targets: Sequence[Target], known: Mapping[str, PinnedImage]) -> Release:
+    """The release as it would be, with the images that are known so far, by name."""
     images = tuple(
-        ReleasedImage(target.name, target.image.pinned(known.get(target.image.repository, UNKNOWN_DIGEST)), "manifest")
+        ReleasedImage(target.name, known.get(target.name) or target.image.pinned(UNKNOWN_DIGEST), "manifest")
         for target in targets
     )
     return Release(job.application.config.application, images, job.source)

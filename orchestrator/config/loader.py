@@ -105,6 +105,8 @@ def load_policy(content: bytes, origin: str, base: BranchName | None) -> Policy:
         registries=tuple(config.registries),
         writers=tuple(config.writers),
         waivers=tuple(Waiver(waiver.signal, waiver.reason) for waiver in config.guard.waivers),
+        immutable_tags=config.immutable_tags,
+        require_tested_platforms=config.require_tested_platforms,
     )
 
 

@@ -173,6 +173,12 @@ class PolicyConfig(Model):
     registries: list[str] = Field(
         default_factory=list, description="Image repositories that are allowed here, as globs; empty: all."
     )
+    immutable_tags: bool = Field(
+        default=False, strict=True, description="A tag that was published is never moved to another commit's image."
+    )
+    require_tested_platforms: bool = Field(
+        default=False, strict=True, description="Every platform of an image has to be tested before it is handed off."
+    )
     writers: list[str] = Field(
         default_factory=list, description="Committers whose commits on our branches are ours: addresses."
     )

@@ -64,9 +64,14 @@ def bases(text: str, arguments: Mapping[str, str]) -> Iterator[Base]:
             yield Base(match["image"], name, instruction.line)
 
 
+def handed_repository(name: str) -> Repository:
+    """The repository of the local references of the project's image with this name."""
+    return Repository.parse(f"{_LOCAL}/{name}")
+
+
 def local_reference(image: BuiltImage) -> TaggedImage:
     """What the image is called in the engine for those that are built upon it: a name that nothing else can have."""
-    return TaggedImage(Repository.parse(f"{_LOCAL}/{image.name}"), image.engine_id.hex[:32])
+    return TaggedImage(handed_repository(image.name), image.engine_id.hex[:32])
 
 
 def with_local_bases(dockerfile: bytes, own: Mapping[str, BuiltImage], arguments: Mapping[str, str]) -> bytes:

@@ -56,6 +56,12 @@ class Workshop:
             (folder / "content").write_text(f"{name}\n")
         (self.root / "hybrid-ci.yaml").write_text(CONFIG)
 
+    def commit(self, number: int) -> None:
+        """The checkout is at another commit, which changed both images."""
+        self.source = number
+        for name in ("api", "worker"):
+            (self.root / name / "content").write_text(f"{name} of commit {number}\n")
+
     def ports(self) -> Ports:
         repository, forge = self.town.clients()
         return Ports(self.engine, self.engine, self.registry, repository, forge, self.town.clock, RecordingReporter())
