@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, cast
@@ -53,6 +54,9 @@ class DockerEngine:
         self._clock = clock or SystemClock()
         self._redact = redact or Redactor()
         self._build_seconds = build_seconds
+        self._lock = threading.Lock()
+        self._made_containers: Containers | None = None
+        self._local_names: set[TaggedImage] = set()
 
     @cached_property
     def _client(self) -> EngineClient:
@@ -67,11 +71,15 @@ class DockerEngine:
     def _host(self) -> str:
         return self._client.host
 
-    @cached_property
+    @property
     def _containers(self) -> Containers:
-        containers = Containers(self._client, self._clock)
-        containers.sweep()
-        return containers
+        """The one place that knows what runs here; stages of several threads ask for it at once."""
+        with self._lock:
+            if self._made_containers is None:
+                made = Containers(self._client, self._clock)
+                made.sweep()
+                self._made_containers = made
+            return self._made_containers
 
     def __enter__(self) -> Self:
         return self
@@ -82,9 +90,18 @@ class DockerEngine:
         self.close()
 
     def close(self) -> None:
-        """End the connections."""
+        """Give up the names that bases had for the builds upon them, and end the connections."""
         if "_client" in self.__dict__:
+            for local in self._local_names:
+                with suppress(HybridCIError), engine_errors(self._host):
+                    self._forget(local)
             self._client.close()
+
+    def _forget(self, local: TaggedImage) -> None:
+        """Take a name off its image. It keeps its last one: without any, the engine would throw the image away."""
+        names = self._client.inspect_image(str(local)).get("RepoTags") or ()  # type: ignore[no-untyped-call]
+        if len(names) > 1:
+            self._client.remove_image(str(local), noprune=True)
 
     # --- ContainerEngine: what answers ----------------------------------------------------------------------------
 
@@ -158,6 +175,7 @@ class DockerEngine:
             for base in spec.bases.values():
                 local = local_reference(base)
                 self._client.tag(base.engine_id.value, str(local.repository), local.tag, force=True)
+                self._local_names.add(local)
 
     def _base_logins(self, dockerfile: bytes) -> dict[str, dict[str, str]]:
         """The logins for the registries that the Dockerfile names, and for no other."""
@@ -284,9 +302,9 @@ class DockerEngine:
 
     def abort(self) -> None:
         """End and remove all that this process has running there; nothing can be started afterwards."""
-        if "_containers" in self.__dict__:
+        if self._made_containers is not None:
             with engine_errors(self._host):
-                self._containers.abort()
+                self._made_containers.abort()
 
     def push(self, image: BuiltImage, target: TaggedImage, reporter: Reporter, stage: str) -> Digest | None:
         """Tag and push. Gives the digest that the engine claims, if it does.
