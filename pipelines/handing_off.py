@@ -28,12 +28,13 @@ def desk_for(
 
     ``run_url`` is where the CI shows this run; ``judge`` asks the environment's gates.
     """
+    remote = made.source.remote if made.source is not None else None
     return Desk(
         ports.repository,
         ports.forge,
         cleared.policy,
         ports.clock,
-        Describer(ports, cleared.environment, made, cleared.waivers, run_url, judge),
+        Describer(ports, cleared.environment, made.id, made, cleared.waivers, run_url, judge, remote),
         identity,
         reopen,
         policy_at=lambda commit: policy_at(ports.repository, commit, cleared.policy.base),

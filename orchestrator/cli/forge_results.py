@@ -47,6 +47,8 @@ def print_shown(
                 "approvals": [
                     {"by": one.by, "commit": one.commit.value, "at": one.at.isoformat()} for one in record.approvals
                 ],
+                "routing": {name: list(names) for name, names in _routing(record).items()},
+                "merges_when_approved": record.wish is not None and record.is_open,
                 "comments": [{"by": one.by, "at": one.at.isoformat(), "text": one.text} for one in record.comments],
                 "diff": diff,
             }
@@ -58,7 +60,10 @@ def print_shown(
 
 
 def print_approved(pull_request: PullRequest, actor: str, needed: int, output: OutputFormat) -> None:
-    """An approval that is there now."""
+    """An approval that is there now, and the merge that it may have brought."""
+    if pull_request.state is PullRequestState.MERGED:
+        print_ended(pull_request, output)
+        return
     have = len(pull_request.approvals)
     text = (
         f"{printable(actor)} approves #{pull_request.number} at {_short(pull_request.head_commit)}: "
@@ -135,10 +140,23 @@ def _facts(pull_request: PullRequest, record: PullRecord, needed: int) -> Sequen
         ("base", pull_request.base.value),
         ("author", f"{pull_request.author}, {_time(pull_request.created)}"),
         ("approvals", f"{approvers} ({needed} needed; {UNCHECKED})"),
+        *((name, ", ".join(names)) for name, names in _routing(record).items() if names),
     ]
+    if record.wish is not None and record.is_open:
+        facts.append(("merges", f"with the approvals that are missing, at {record.wish.head.short}"))
     if pull_request.merge_commit is not None:
         facts.append(("merged as", pull_request.merge_commit.value))
     return facts
+
+
+def _routing(record: PullRecord) -> dict[str, tuple[str, ...]]:
+    """Whom it was sent to, as far as a forge without people can say so."""
+    routing = record.routing
+    return {
+        "reviewers": (*routing.reviewers, *routing.teams),
+        "assignees": routing.assignees,
+        "labels": routing.labels,
+    }
 
 
 def _print_result(text: str, pull_request: PullRequest, output: OutputFormat) -> None:

@@ -167,11 +167,11 @@ class GitHubForge:
             return self._merging.merge(number, expected_head, message)
 
     def merge_when_ready(
-        self, number: int, expected_head: CommitId, method: MergeMethod, message: str | None = None
+        self, number: int, expected_head: CommitId, method: MergeMethod | None, message: str | None = None
     ) -> AutoMerge:
-        """As the port says. A base with a merge queue decides method and message itself."""
+        """As the port says; without a method by a merge commit. A base with a merge queue decides both itself."""
         with self._client.operation():
-            return self._merging.merge_when_ready(number, expected_head, method, message)
+            return self._merging.merge_when_ready(number, expected_head, method or MergeMethod.MERGE, message)
 
     # --- RoutesPullRequests, Reviewing ---------------------------------------------------------------------------
 
@@ -179,6 +179,11 @@ class GitHubForge:
         """As the port says."""
         with self._client.operation():
             return self._people.route(number, routing)
+
+    def comment(self, number: int, text: str) -> None:
+        """As the port says."""
+        with self._client.operation():
+            self._pulls.comment(number, text)
 
     def reviews(self, number: int) -> Sequence[Review]:
         """As the port says."""

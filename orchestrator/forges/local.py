@@ -11,6 +11,7 @@ It does not know who people are. An author or an approver is a name that somebod
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -19,8 +20,20 @@ from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.names import BranchName, CommitId, InvalidName, RefName
 from orchestrator.engine.clock import Clock, SystemClock
 from orchestrator.engine.retry import Jitter
-from orchestrator.forges.base import CommitStatus, PullRequest, PullRequestDraft, PullRequestState
+from orchestrator.forges.base import (
+    AutoMerge,
+    CommitStatus,
+    MergeMethod,
+    NotMergeable,
+    PullRequest,
+    PullRequestDraft,
+    PullRequestMoved,
+    PullRequestState,
+    Review,
+    Routing,
+)
 from orchestrator.forges.local_desk import PullDesk
+from orchestrator.forges.local_handling import Handling
 from orchestrator.forges.local_merge import Merger
 from orchestrator.forges.local_records import (
     PULLS,
@@ -29,23 +42,24 @@ from orchestrator.forges.local_records import (
     PullRecord,
     check_text,
     decode_pull,
-    decode_status,
-    encode_status,
     kept_head_ref,
     open_ref,
     pull_ref,
-    status_ref,
-    statuses_ref,
 )
 from orchestrator.forges.local_setup import check_forge, create_forge, is_protected
+from orchestrator.forges.local_statuses import Statuses
 from orchestrator.forges.local_store import LostTransaction, RefChange, RefStore, StoredRef
 from orchestrator.git.identity import Identity
 
 DEADLINE_SECONDS = 60.0
 
 
+class LacksApprovals(NotMergeable):
+    """Nothing but approvals is missing."""
+
+
 class LocalForge:
-    """A forge in a bare repository: the Forge port with Browsing, Merging and CommitStatuses.
+    """A forge in a bare repository: the Forge port with every narrow capability that needs no server.
 
     Every method raises ConfigurationError when there is no repository at the path, BrokenRecord or BrokenRef
     when somebody damaged what it keeps, and RemoteError when git fails or other writers are faster for too long.
@@ -70,6 +84,8 @@ class LocalForge:
         self._store = RefStore(self.path)
         self._merger = Merger(self._store)
         self._desk = PullDesk(self.path, self._store, self._clock, seconds, jitter)
+        self._statuses = Statuses(self._desk, self._store, self._merger, self._clock, self.actor)
+        self._handling = Handling(self._desk, self._store, self._clock, self.actor)
 
     @classmethod
     def init(cls, path: Path, base: BranchName | str = "main", *, required_approvals: int | None = None) -> Self:
@@ -180,10 +196,17 @@ class LocalForge:
     def approve(self, number: int, expected_head: CommitId | None = None) -> PullRequest:
         """Say yes to the current head in the actor's name, which nobody checks; once per head and actor.
 
+        With the last approval that was missing, a head that ``merge_when_ready`` was asked for is merged.
+
         Raises PullRequestMoved when the head is not ``expected_head``, Refused for the author, NotOpen,
         ConfigurationError.
         """
-        return self._desk.until_written(lambda: self._approve_once(number, expected_head))
+        approved = self._desk.until_written(lambda: self._approve_once(number, expected_head))
+        wish = self.record(number).wish
+        if wish is not None and wish.head == approved.head_commit:
+            with suppress(NotMergeable, PullRequestMoved):
+                return self.merge(number, wish.head, wish.message or None)
+        return approved
 
     def merge(
         self, number: int, expected_head: CommitId, message: str | None = None, *, delete_branch: bool = False
@@ -195,23 +218,51 @@ class LocalForge:
         """
         return self._desk.until_written(lambda: self._merge_once(number, expected_head, message, delete_branch))
 
+    def merge_when_ready(
+        self, number: int, expected_head: CommitId, method: MergeMethod | None, message: str | None = None
+    ) -> AutoMerge:
+        """As the port says: at once, or with the approval that was missing. Merge commits are all that it makes."""
+        if method not in (None, MergeMethod.MERGE):
+            reason = f"the local forge makes merge commits, and the policy asks for {method}"
+            raise self._desk.not_mergeable(self.record(number), reason, "leave `method` out of the policy")
+        try:
+            self.merge(number, expected_head, message)
+        except LacksApprovals:
+            self._handling.wish(number, expected_head, message)
+            return AutoMerge.ENABLED
+        return AutoMerge.MERGED
+
+    # --- Drafting, RoutesPullRequests, Reviewing, Commenting -----------------------------------------------------
+
+    def set_draft(self, number: int, draft: bool) -> PullRequest:
+        """As the port says. Raises NotOpen, ConfigurationError when there is none."""
+        return self._handling.set_draft(number, draft)
+
+    def route(self, number: int, routing: Routing) -> Sequence[str]:
+        """As the port says: noted down, for nobody is told. Raises as ``set_draft``."""
+        return self._handling.route(number, routing)
+
+    def reviews(self, number: int) -> Sequence[Review]:
+        """As the port says. Raises ConfigurationError when there is none."""
+        return self._handling.reviews(number)
+
+    def members(self, team: str) -> frozenset[str]:
+        """As the port says: ``git config hybrid-ci-team.<team>.members`` of the repository."""
+        return self._handling.members(team)
+
+    def comment(self, number: int, text: str) -> None:
+        """As the port says."""
+        self._handling.comment(number, text)
+
     # --- CommitStatuses ------------------------------------------------------------------------------------------
 
     def statuses(self, commit: CommitId) -> Sequence[CommitStatus]:
         """As the port says, by context."""
-        self._desk.check_exists()
-        found = self._store.read(statuses_ref(commit))
-        return sorted((decode_status(ref.content, ref.name) for ref in found.values()), key=lambda one: one.context)
+        return self._statuses.of(commit)
 
     def set_status(self, commit: CommitId, status: CommitStatus) -> None:
         """As the port says; the creator is the actor when none is given. Raises ConfigurationError."""
-        self._desk.check_exists()
-        if not status.context.strip():
-            raise ConfigurationError("a commit status needs a context", hint="for example kustomization/apps")
-        if not self._merger.has_commit(commit):
-            raise ConfigurationError(f"the repository has no commit {commit}", where=str(self.path))
-        written = replace(status, creator=status.creator or self.actor, created=status.created or self._clock.now())
-        self._desk.until_written(lambda: self._set_status_once(commit, written))
+        self._statuses.write(commit, status)
 
     # --- one try each --------------------------------------------------------------------------------------------
 
@@ -334,19 +385,12 @@ class LocalForge:
         given = len(record.approvers_of(head))
         if given < needed:
             reason = f"approvals of its current head: {given} of {needed}"
-            raise self._desk.not_mergeable(record, reason, f"hybrid-ci forge approve {self.path} {record.number}")
+            refusal = self._desk.not_mergeable(record, reason, f"hybrid-ci forge approve {self.path} {record.number}")
+            raise LacksApprovals(refusal.message, where=refusal.where, hint=refusal.hint)
         if message is None or not message.strip():
             message = f"Merge pull request #{record.number} from {record.head}\n\n{record.title}"
         merge = self._merger.create(base, head, message, self.actor, self._clock.now())
         return merge, merge
-
-    def _set_status_once(self, commit: CommitId, status: CommitStatus) -> bool | LostTransaction:
-        ref = status_ref(commit, status.context)
-        there = self._store.read(ref).get(ref)
-        if there is not None and decode_status(there.content, ref) == status:
-            return True
-        blob = self._store.write_blob(encode_status(commit, status))
-        return self._store.commit([RefChange(ref, there.object_id if there else None, blob)]) or True
 
 
 def _drop_index(index: StoredRef | None, number: int) -> Sequence[RefChange]:

@@ -184,6 +184,7 @@ class PullDesk:
             merge_commit=record.merge_commit,
             created=record.created,
             updated=record.updated,
+            labels=record.routing.labels,
             approvals=record.approvers_of(commit),
         )
 

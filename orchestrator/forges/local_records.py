@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from orchestrator.core.errors import ConfigurationError, Conflict, HybridCIError
 from orchestrator.core.names import BranchName, CommitId, RefName
-from orchestrator.forges.base import CommitStatus, PullRequestState, StatusState
+from orchestrator.forges.base import CommitStatus, PullRequestState, Routing, StatusState
 
 _VERSION = 1
 _LONGEST_TITLE = 256
@@ -74,6 +74,15 @@ class Comment:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeWish:
+    """Somebody asked to merge this head as soon as the rules allow it."""
+
+    head: CommitId
+    message: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class PullRecord:
     """A pull request as it is stored. ``head_commit`` is None while it is open: the branch tells it."""
 
@@ -92,6 +101,8 @@ class PullRecord:
     ended_by: str = ""
     approvals: tuple[Approval, ...] = ()
     comments: tuple[Comment, ...] = ()
+    routing: Routing = field(default_factory=Routing)
+    wish: MergeWish | None = None
 
     @property
     def pair(self) -> tuple[BranchName, BranchName]:
@@ -146,6 +157,11 @@ def encode_pull(record: PullRecord) -> bytes:
                 {"by": one.by, "commit": one.commit.value, "at": one.at.isoformat()} for one in record.approvals
             ],
             "comments": [{"by": one.by, "text": one.text, "at": one.at.isoformat()} for one in record.comments],
+            "reviewers": list(record.routing.reviewers),
+            "teams": list(record.routing.teams),
+            "assignees": list(record.routing.assignees),
+            "labels": list(record.routing.labels),
+            "merge_wish": _wish_fields(record.wish),
         }
     )
 
@@ -202,6 +218,18 @@ class _Fields:
     def optional_commit(self, key: str) -> CommitId | None:
         return None if self._data.get(key) is None else self.commit(key)
 
+    def words(self, key: str) -> tuple[str, ...]:
+        """Absent in records of before there were any."""
+        if key not in self._data:
+            return ()
+        found = self.take(key, list)
+        if not all(isinstance(word, str) for word in found):
+            raise ValueError(f"{key!r} holds something that is no text")
+        return tuple(found)
+
+    def optional(self, key: str) -> _Fields | None:
+        return None if self._data.get(key) is None else _Fields(self._data[key])
+
     def each(self, key: str) -> Sequence[_Fields]:
         return [_Fields(one) for one in self.take(key, list)]
 
@@ -227,7 +255,19 @@ def _pull_of(fields: _Fields) -> PullRecord:
         comments=tuple(
             Comment(one.take("by", str), one.take("text", str), one.time("at")) for one in fields.each("comments")
         ),
+        routing=Routing(*(fields.words(key) for key in ("reviewers", "teams", "assignees", "labels"))),
+        wish=_wish_of(fields.optional("merge_wish")),
     )
+
+
+def _wish_of(fields: _Fields | None) -> MergeWish | None:
+    if fields is None:
+        return None
+    return MergeWish(fields.commit("head"), fields.take("message", str), fields.take("by", str))
+
+
+def _wish_fields(wish: MergeWish | None) -> Mapping[str, str] | None:
+    return {"head": wish.head.value, "message": wish.message, "by": wish.by} if wish is not None else None
 
 
 def _status_of(fields: _Fields) -> CommitStatus:

@@ -1,4 +1,4 @@
-"""The Forge port in memory, with Browsing, Merging and CommitStatuses: one server, any number of clients.
+"""The Forge port in memory, with every narrow capability: one server, any number of clients.
 
 It lives on a simulated Git server, so pushes and pull requests see the same branches. A client can be told to fail
 at its n-th call, before or after the effect; the server's list can lag behind its truth.
@@ -7,20 +7,27 @@ at its n-th call, before or after the effect; the server's list can lag behind i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from orchestrator.core.errors import ConfigurationError, Refused
+from orchestrator.core.errors import ConfigurationError, Conflict, Refused
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.engine.clock import Clock
 from orchestrator.forges.base import (
+    AutoMerge,
     CommitStatus,
+    Comparison,
+    MergeMethod,
     NotMergeable,
     NotOpen,
     PullRequest,
     PullRequestDraft,
     PullRequestMoved,
     PullRequestState,
+    Review,
+    ReviewState,
+    Routing,
 )
 from tests.servers.git_repositories import Content
 from tests.simulators.faults import FailingCalls
@@ -37,6 +44,8 @@ class SimulatedPull:
     told: PullRequest
     comments: tuple[str, ...] = ()
     approvals: tuple[tuple[str, CommitId], ...] = ()
+    routing: Routing = field(default_factory=Routing)
+    wish: tuple[CommitId, str | None] | None = None  # the head that is merged once the rules allow it
 
     @property
     def pair(self) -> tuple[BranchName, BranchName]:
@@ -62,6 +71,10 @@ class SimulatedForgeServer:
         self.status_log: list[tuple[CommitId, CommitStatus]] = []
         self.list_lag = 0.0
         self.rules: Callable[[PullRequest], str | None] = lambda pull: None
+        self.teams: dict[str, frozenset[str]] = {}
+        self.refused: dict[str, str] = {}  # who can't be asked, and what the forge says about it
+        self.auto_merge = True
+        self.compared: dict[tuple[CommitId, CommitId], Comparison] = {}
 
     def now(self) -> datetime:
         """The clock's time, or a fixed one."""
@@ -82,7 +95,7 @@ class SimulatedForgeServer:
         """As a client sees it now."""
         told = replace(pull.told, head_commit=self.tip(pull.told.head)) if pull.is_open else pull.told
         approvers = dict.fromkeys(by for by, commit in pull.approvals if commit == told.head_commit)
-        return replace(told, approvals=tuple(approvers))
+        return replace(told, approvals=tuple(approvers), labels=pull.routing.labels)
 
     def listed(self) -> list[SimulatedPull]:
         """What a list shows, newest first."""
@@ -91,6 +104,13 @@ class SimulatedForgeServer:
 
     def _is_late(self, pull: PullRequest) -> bool:
         return pull.created is not None and (self.now() - pull.created).total_seconds() < self.list_lag
+
+    def settle(self) -> None:
+        """Merge whatever was asked for and may be merged by now: what a forge does by itself."""
+        for number, pull in self.pulls.items():
+            if pull.wish is not None and pull.is_open:
+                with suppress(NotMergeable, PullRequestMoved):
+                    SimulatedForge(self, "the forge itself").merge(number, *pull.wish)
 
     def merged_files(self, base: CommitId, head: CommitId) -> dict[RepoPath, Content]:
         """The three-way merge, file by file. Raises NotMergeable for a file that both sides changed."""
@@ -222,6 +242,95 @@ class SimulatedForge(FailingCalls):
         self.server.git.refs[told.base.ref] = commit
         self._end(pull, PullRequestState.MERGED)
         pull.told = replace(pull.told, merge_commit=commit)
+
+    def merge_when_ready(
+        self, number: int, expected_head: CommitId, method: MergeMethod | None, message: str | None = None
+    ) -> AutoMerge:
+        """See the port."""
+        with self._call("merge_when_ready"):
+            pull = self._pull(number)
+            head = self.server.view(pull).head_commit
+            if head != expected_head:
+                raise PullRequestMoved(f"the head of pull request #{number} is not {expected_head.short}")
+            if pull.told.state is PullRequestState.MERGED:
+                return AutoMerge.MERGED
+            if pull.is_open and not pull.told.draft and self.server.rules(self.server.view(pull)) is not None:
+                if not self.server.auto_merge:
+                    raise NotMergeable("auto-merge is switched off in this repository")
+                pull.wish = expected_head, message
+                return AutoMerge.ENABLED
+            self._merge(pull, expected_head, message)
+            return AutoMerge.MERGED
+
+    # --- Drafting, RoutesPullRequests, Reviewing, Commenting -----------------------------------------------------
+
+    def set_draft(self, number: int, draft: bool) -> PullRequest:
+        """See the port."""
+        with self._call("set_draft"):
+            pull = self._pull(number)
+            self._require_open(pull)
+            if pull.told.draft != draft:
+                pull.told = replace(pull.told, draft=draft, updated=self.server.now())
+            return self.server.view(pull)
+
+    def route(self, number: int, routing: Routing) -> Sequence[str]:
+        """See the port."""
+        with self._call("route"):
+            pull, refused = self._pull(number), self.server.refused
+            there = pull.routing
+            pull.routing = Routing(
+                *(
+                    tuple(dict.fromkeys((*have, *(name for name in wanted if name not in refused))))
+                    for have, wanted in (
+                        (there.reviewers, tuple(one for one in routing.reviewers if one != pull.told.author)),
+                        (there.teams, routing.teams),
+                        (there.assignees, routing.assignees),
+                        (there.labels, routing.labels),
+                    )
+                )
+            )
+            wanted = (*routing.reviewers, *routing.teams, *routing.assignees, *routing.labels)
+            return [refused[name] for name in wanted if name in refused]
+
+    def reviews(self, number: int) -> Sequence[Review]:
+        """See the port."""
+        with self._call("reviews"):
+            last = dict(self._pull(number).approvals)
+            return [Review(author, ReviewState.APPROVED, commit) for author, commit in last.items()]
+
+    def members(self, team: str) -> frozenset[str]:
+        """See the port."""
+        with self._call("members"):
+            if team not in self.server.teams:
+                raise ConfigurationError(f"there is no team {team!r}")
+            return self.server.teams[team]
+
+    def comment(self, number: int, text: str) -> None:
+        """See the port."""
+        with self._call("comment"):
+            pull = self._pull(number)
+            if text not in pull.comments:
+                pull.comments = (*pull.comments, text)
+
+    # --- Comparing, CommitsByCall --------------------------------------------------------------------------------
+
+    def compare(self, repository: str, base: CommitId, head: CommitId) -> Comparison | None:
+        """See the port; the comparisons are what a test put there."""
+        with self._call("compare"):
+            return self.server.compared.get((base, head))
+
+    def commit_on(
+        self, branch: BranchName, expected: CommitId, edits: Mapping[RepoPath, bytes], message: str
+    ) -> CommitId:
+        """See the port; the branch has to be there, as at GitHub."""
+        with self._call("commit_on"):
+            if self._tip(branch) != expected:
+                raise Conflict(f"the branch {branch} is not at {expected.short} any more")
+            files = dict(self.server.git.commits[expected].files)
+            files.update(edits)
+            made = self.server.git.store(files, (expected,), _COMMITTER, message, self.server.now())
+            self.server.git.refs[branch.ref] = made
+            return made
 
     # --- CommitStatuses ------------------------------------------------------------------------------------------
 
