@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator, Mapping, Set
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from orchestrator.ci.environment import CIEnvironment, detect
 from orchestrator.ci.guard import signals
@@ -17,7 +17,8 @@ from orchestrator.config.fields import remote_url
 from orchestrator.config.loader import LoadedApplication, load_application
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import Repository
-from orchestrator.core.names import CommitId, InvalidName, RemoteURL
+from orchestrator.core.names import BranchName, CommitId, InvalidName, RemoteURL
+from orchestrator.core.order import Ancestry
 from orchestrator.core.release import SourceCommit
 from orchestrator.core.secret import Secret
 from orchestrator.engine.clock import Clock, SystemClock
@@ -28,7 +29,7 @@ from orchestrator.git.identity import Identity
 from orchestrator.git.signing import GPGSigner, Signer, SSHSigner
 from orchestrator.images.credentials import RegistryCredentials
 from orchestrator.reports.console import make_reporter
-from pipelines.ports import Job, Ports, Surroundings
+from pipelines.ports import Job, Ports, Standpoint, Surroundings
 
 _PATIENCE_SECONDS = 60.0  # longer than a restart of a server takes, shorter than a person's
 _LONGEST_PATIENCE_SECONDS = 3600.0
@@ -65,7 +66,69 @@ def open_ports(settings: Settings) -> Iterator[tuple[Ports, Surroundings]]:
     identity = _identity(os.environ)
     surroundings = Surroundings(application, detect(), signals(), identity.address)
     with ExitStack() as stack:
-        yield _ports(settings, application, identity, stack), surroundings
+        yield _ports(settings, _Place.of(application), identity, stack), surroundings
+
+
+@contextmanager
+def open_standpoint(
+    settings: Settings, gitops: str | None = None, forge: str | None = None, sources: str | None = None
+) -> Iterator[tuple[Ports, Standpoint]]:
+    """The GitOps repository, as the application's configuration names it, or at the address ``gitops`` without any.
+
+    ``sources`` is the address of the application's repository, where order is told by its commits. Raises
+    ConfigurationError, InvalidName for what is no address.
+    """
+    identity, here = _identity(os.environ), Path.cwd()
+    application = load_application(settings.config) if gitops is None else None
+    place = _Place.of(application) if application is not None else _Place(remote_url(gitops or "", here), "auto", here)
+    if forge is not None:
+        place = replace(place, forge=forge, directory=here)
+    at = Standpoint(detect(), signals(), identity.address, ca_bundle=_ca_bundle(os.environ))
+    if application is not None:
+        config = application.config
+        images = {name: Repository.parse(image.repository) for name, image in config.images.items()}
+        at = replace(at, base=BranchName(config.gitops.base), application=config.application, images=images)
+    history = _history(application, place.url, sources)
+    at = replace(at, ancestry=history.ancestry, sources=history.remote.value if history.remote is not None else None)
+    with ExitStack() as stack:
+        yield _ports(settings, place, identity, stack), at
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """The application's commits: in its checkout, and at its remote. Asked only where an order needs it."""
+
+    checkout: Path | None
+    remote: RemoteURL | None
+    credentials: GitCredentials | None
+
+    def ancestry(self, current: CommitId, proposed: CommitId) -> Ancestry:
+        """By the checkout, else by the remote; UNKNOWN when neither has both. Raises RemoteError."""
+        from orchestrator.git.ancestry import SourceHistory, ancestry_in
+
+        if self.checkout is not None:
+            with suppress(ConfigurationError):
+                told = ancestry_in(self.checkout, current, proposed)
+                if told is not Ancestry.UNKNOWN:
+                    return told
+        if self.remote is None:
+            return Ancestry.UNKNOWN
+        return SourceHistory(self.remote, self.credentials).ancestry(current, proposed)
+
+
+def _history(application: LoadedApplication | None, gitops: RemoteURL, sources: str | None) -> _History:
+    """The login for the GitOps repository goes to its own host, and to no other one."""
+    from orchestrator.git.source import remote_of
+
+    checkout = application.directory if application is not None else None
+    remote: RemoteURL | None = None
+    if sources is not None:
+        remote = remote_url(sources, Path.cwd())
+    elif checkout is not None and (told := remote_of(checkout)) is not None:
+        with suppress(InvalidName, ConfigurationError):
+            remote = remote_url(told, checkout)
+    same_host = remote is not None and remote.host is not None and remote.host == gitops.host
+    return _History(checkout, remote, _git_credentials(os.environ) if same_host else None)
 
 
 @contextmanager
@@ -80,7 +143,36 @@ def open_job(settings: Settings) -> Iterator[tuple[Ports, Job]]:
         yield ports, Job(around.application, around.ci, around.signals, around.identity, source, changed)
 
 
-def _ports(settings: Settings, application: LoadedApplication, identity: Identity, stack: ExitStack) -> Ports:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the GitOps repository and its forge are, and what of an application matters to the adapters.
+
+    A relative path of the forge is taken from ``directory``; ``hints`` name folders that will probably be read;
+    ``registries`` are those that the general login is for.
+    """
+
+    url: RemoteURL
+    forge: str
+    directory: Path
+    hints: tuple[str, ...] = ()
+    registries: frozenset[str] = frozenset()
+    builder: Literal["auto", "buildkit", "engine"] = "auto"
+
+    @classmethod
+    def of(cls, application: LoadedApplication) -> _Place:
+        """As the configuration says it."""
+        config, gitops = application.config, application.config.gitops
+        return cls(
+            remote_url(gitops.repository, application.directory),
+            gitops.forge,
+            application.directory,
+            (config.application, gitops.environment),
+            frozenset(Repository.parse(image.repository).registry for image in config.images.values()),
+            config.builder,
+        )
+
+
+def _ports(settings: Settings, place: _Place, identity: Identity, stack: ExitStack) -> Ports:
     from orchestrator.gitops.repository import GitRepository
     from orchestrator.images.buildkit import Builders, BuildKit
     from orchestrator.images.docker_engine import DockerEngine
@@ -91,32 +183,30 @@ def _ports(settings: Settings, application: LoadedApplication, identity: Identit
         closing(make_reporter(settings.log_format, quiet=settings.quiet, verbose=settings.verbose))
     )
     clock = SystemClock()
-    gitops = application.config.gitops
-    url = remote_url(gitops.repository, application.directory)
-    logins = _registry_credentials(application, os.environ)
+    logins = _registry_credentials(place.registries, os.environ)
     engine = stack.enter_context(closing(DockerEngine(from_environment, logins, clock=clock, redact=redactor)))
     patience = _patience(os.environ)
     registry = stack.enter_context(
         closing(HttpRegistry(logins, clock=clock, ca_bundle=_ca_bundle(os.environ), seconds=patience))
     )
-    remote = _Remote(url, clock, patience)
-    forge, git_logins = _forge(gitops.forge, remote, application.directory, identity, stack)
+    remote = _Remote(place.url, clock, patience)
+    forge, git_logins = _forge(place.forge, remote, place.directory, identity, stack)
     repository = stack.enter_context(
         closing(
             GitRepository(
-                url,
+                place.url,
                 credentials=git_logins,
                 identity=identity,
                 clock=clock,
                 patience=patience,
-                hints=(application.config.application, application.config.gitops.environment),
+                hints=place.hints,
                 cache=settings.git_cache,
                 signer=_signer(os.environ),
                 reporter=reporter,
             )
         )
     )
-    builder = Builders(engine, BuildKit(engine, logins, os.environ, redactor), application.config.builder)
+    builder = Builders(engine, BuildKit(engine, logins, os.environ, redactor), place.builder)
     return Ports(builder, engine, registry, repository, forge, clock, reporter)
 
 
@@ -234,9 +324,8 @@ def _signer(environment: Mapping[str, str]) -> Signer | None:
     return SSHSigner(ssh_key) if ssh_key is not None else None
 
 
-def _registry_credentials(application: LoadedApplication, environment: Mapping[str, str]) -> RegistryCredentials:
+def _registry_credentials(own: Set[str], environment: Mapping[str, str]) -> RegistryCredentials:
     """The general login is for the registries that this application pushes to, and for no other one."""
-    own = {Repository.parse(image.repository).registry for image in application.config.images.values()}
     home = Path(environment.get("HOME", "/"))
     return RegistryCredentials(environment, home, own, on_secret=redactor.add)
 

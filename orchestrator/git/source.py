@@ -44,6 +44,15 @@ def read_source(path: Path) -> SourceCommit:
     )
 
 
+def remote_of(path: Path) -> str | None:
+    """Where the checkout was cloned from, without credentials; None when it does not say, or there is none."""
+    try:
+        _, git = open_checkout(path)
+    except ConfigurationError:
+        return None
+    return _remote(git)
+
+
 def open_checkout(path: Path) -> tuple[Path, Git]:
     """The work tree at ``path`` or above it, and git on it. Raises ConfigurationError."""
     require_version()  # GitPython looks for git while it is imported, and fails in its own words
