@@ -30,10 +30,13 @@ class Office:
         files: dict[str | bytes, bytes | None] = {str(path): content for path, content in FILES.items()}
         commit_files(self.world.hosted.repo.path, {POLICY_PATH: POLICY, **files})
 
-    def hand_off(self, change: Change, *, reopen: bool = False, forge: GitHubForge | None = None) -> Outcome:
+    def hand_off(
+        self, change: Change, *, reopen: bool = False, forge: GitHubForge | None = None, folder: Path | None = None
+    ) -> Outcome:
         """One job, with a Git client of its own."""
-        self.folder.mkdir(exist_ok=True)
-        repository = self.world.git_client(self.folder)
+        folder = folder or self.folder
+        folder.mkdir(exist_ok=True)
+        repository = self.world.git_client(folder)
         desk = Desk(
             repository, forge or self.world.forge, policy(), self.world.clock, describe, IDENTITY, reopen=reopen
         )
