@@ -206,7 +206,7 @@ def _ports(settings: Settings, place: _Place, identity: Identity, stack: ExitSta
             )
         )
     )
-    builder = Builders(engine, BuildKit(engine, logins, os.environ, redactor), place.builder)
+    builder = Builders(engine, BuildKit(engine, logins, os.environ, redactor), os.environ, place.builder)
     return Ports(builder, engine, registry, repository, forge, clock, reporter)
 
 

@@ -14,6 +14,7 @@ from orchestrator.core.secret import Secret
 from orchestrator.engine.events import Reporter
 
 MEBIBYTE = 1024 * 1024
+BUILD_SECONDS = 3600.0
 
 
 class BuildFailed(WorkFailed):

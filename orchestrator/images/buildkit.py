@@ -13,22 +13,21 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from orchestrator.core.errors import ConfigurationError, TimedOut
 from orchestrator.core.secret import Redactor
 from orchestrator.engine.events import Reporter
 from orchestrator.engine.nameless import nameless_file
 from orchestrator.engine.process import Limits, run
-from orchestrator.images.base import BuildSpec, BuiltImage
+from orchestrator.images.base import BUILD_SECONDS, BuildSpec, BuiltImage, ImageBuilder
 from orchestrator.images.build_arguments import check_build_arguments
+from orchestrator.images.buildkit_cli import DockerCli, find_docker_cli, plugin_folders, required_docker_cli
 from orchestrator.images.buildkit_log import BuildKitLog
-from orchestrator.images.context import Context, plan_context
+from orchestrator.images.context import Context, plan_context, tell_left_out
 from orchestrator.images.credentials import Credentials
-from orchestrator.images.docker_cli import DockerCli, find_docker_cli, plugin_folders, required_docker_cli
-from orchestrator.images.docker_engine import BUILD_SECONDS, DockerEngine, tell_left_out
 from orchestrator.images.dockerfile import base_images
 
 # What the docker command needs to find the engine that everything else of this run talks to.
@@ -36,32 +35,55 @@ _ENGINE_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "BU
 _MOST_OUTPUT = 256 << 20
 
 
-@dataclass
-class BuildKit:
-    """Satisfies ImageBuilder. ``engine`` holds what is built; ``find`` gives the docker command, once."""
+class ImageStore(ImageBuilder, Protocol):
+    """The engine, as far as BuildKit needs it: it holds what is built, and what is built upon."""
 
-    engine: DockerEngine
-    credentials: Credentials
-    environment: Mapping[str, str]
-    redact: Redactor
-    find: Callable[[Mapping[str, str], str], DockerCli] = required_docker_cli
-    seconds: float = BUILD_SECONDS
+    @property
+    def host(self) -> str:
+        """Where the engine listens. Raises RemoteError or ConfigurationError when it can't be told."""
+
+    def speaks_buildkit(self) -> bool:
+        """The engine has BuildKit in it."""
+
+    def name_bases(self, spec: BuildSpec) -> None:
+        """Give each base of this run the local reference that the Dockerfile now names it by. Raises RemoteError."""
+
+    def describe_built(self, spec: BuildSpec, image: str) -> BuiltImage:
+        """What was built under this id, when it is for the platform that was asked for. Raises BuildFailed."""
+
+
+class BuildKit:
+    """Satisfies ImageBuilder. ``store`` holds what is built; ``find`` gives the docker command, once."""
+
+    def __init__(
+        self,
+        store: ImageStore,
+        credentials: Credentials,
+        environment: Mapping[str, str],
+        redact: Redactor,
+        *,
+        find: Callable[[Mapping[str, str], str], DockerCli] = required_docker_cli,
+        seconds: float = BUILD_SECONDS,
+    ) -> None:
+        self._store, self._credentials = store, credentials
+        self._environment, self._redact = environment, redact
+        self._find, self._seconds = find, seconds
 
     @cached_property
     def cli(self) -> DockerCli:
         """The docker command. Raises ConfigurationError when there is none that can do this."""
-        return self.find(self.environment, "the configuration asks for BuildKit")
+        return self._find(self._environment, "the configuration asks for BuildKit")
 
     def build(self, spec: BuildSpec, reporter: Reporter) -> BuiltImage:
         """Build; the log goes to the reporter.
 
         Raises BuildFailed, ConfigurationError, LoginRefused, RemoteError, TimedOut.
         """
-        check_build_arguments(spec.arguments, self.redact, f"image {spec.name}: args")
+        check_build_arguments(spec.arguments, self._redact, f"image {spec.name}: args")
         self._check(spec)
         context = plan_context(spec)
         tell_left_out(context, spec, reporter)
-        self.engine.name_bases(spec)
+        self._store.name_bases(spec)
         log = BuildKitLog(spec, context.dockerfile.decode("utf-8", "replace"))
 
         def tell(line: str) -> None:
@@ -83,9 +105,9 @@ class BuildKit:
                     *(f"--secret=id={name},src=/dev/fd/{descriptor}" for name, descriptor in secrets.items()),
                     "-",
                 ],
-                environment=self._environment(Path(folder), context),
+                environment=self._variables(Path(folder), context),
                 stdin=context.stream(),
-                limits=Limits(seconds=self.seconds, output=_MOST_OUTPUT),
+                limits=Limits(seconds=self._seconds, output=_MOST_OUTPUT),
                 on_line=tell,
                 pass_fds=tuple(secrets.values()),
             )
@@ -93,7 +115,7 @@ class BuildKit:
                 raise TimedOut(f"the build of {spec.name} took too long", where=str(spec.dockerfile))
             if not done.ok:
                 raise log.failure(done.returncode)
-            return self.engine.describe_built(spec, identity.read_text("ascii").strip())
+            return self._store.describe_built(spec, identity.read_text("ascii").strip())
 
     def _check(self, spec: BuildSpec) -> None:
         """What this docker can't do is told before anything is sent."""
@@ -124,12 +146,12 @@ class BuildKit:
             yield f"--provenance={'mode=max' if options.provenance else 'false'}"
             yield "--load"
 
-    def _environment(self, folder: Path, context: Context) -> dict[str, str]:
+    def _variables(self, folder: Path, context: Context) -> dict[str, str]:
         """An engine to talk to and a configuration with the logins that this build needs, readable for nobody else."""
         logins = {
             image.repository.registry: login
             for image in base_images(context.dockerfile.decode("utf-8", "replace"))
-            if (login := self.credentials.login(image.repository.registry)) is not None
+            if (login := self._credentials.login(image.repository.registry)) is not None
         }
         auths: dict[str, dict[str, str]] = {}
         for registry, login in logins.items():
@@ -139,35 +161,35 @@ class BuildKit:
             else:
                 pair = f"{entry['username']}:{entry['password']}".encode()
                 auths[entry["serveraddress"]] = {"auth": base64.b64encode(pair).decode()}
-        configuration = {"auths": auths, "cliPluginsExtraDirs": plugin_folders(self.environment)}
+        configuration = {"auths": auths, "cliPluginsExtraDirs": plugin_folders(self._environment)}
         file = folder / "config.json"
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
             json.dump(configuration, stream)
-        passed = {name: self.environment[name] for name in _ENGINE_VARIABLES if self.environment.get(name)}
-        return passed | {"DOCKER_HOST": self.engine.host, "DOCKER_BUILDKIT": "1", "DOCKER_CONFIG": str(folder)}
+        passed = {name: self._environment[name] for name in _ENGINE_VARIABLES if self._environment.get(name)}
+        return passed | {"DOCKER_HOST": self._store.host, "DOCKER_BUILDKIT": "1", "DOCKER_CONFIG": str(folder)}
 
 
-@dataclass
 class Builders:
     """Satisfies ImageBuilder: BuildKit where this machine has it, or where a build can't do without; else the engine.
 
     ``choice`` is ``auto``, ``buildkit`` (always) or ``engine`` (never).
     """
 
-    engine: DockerEngine
-    buildkit: BuildKit
-    choice: str = "auto"
+    def __init__(
+        self, store: ImageStore, buildkit: BuildKit, environment: Mapping[str, str], choice: str = "auto"
+    ) -> None:
+        self._store, self._buildkit = store, buildkit
+        self._environment, self._choice = environment, choice
 
     def build(self, spec: BuildSpec, reporter: Reporter) -> BuiltImage:
         """As the builder that was chosen. Raises ConfigurationError when what the build asks for is not there."""
-        if self.choice == "engine" or (self.choice == "auto" and not spec.buildkit.needed and not self._has_buildkit):
-            return self.engine.build(spec, reporter)
-        return self.buildkit.build(spec, reporter)
+        if self._choice == "engine" or (self._choice == "auto" and not spec.buildkit.needed and not self._has_buildkit):
+            return self._store.build(spec, reporter)
+        return self._buildkit.build(spec, reporter)
 
     @cached_property
     def _has_buildkit(self) -> bool:
-        found = find_docker_cli(self.buildkit.environment)
-        return found is not None and self.engine.speaks_buildkit()
+        return find_docker_cli(self._environment) is not None and self._store.speaks_buildkit()
 
 
 def _given(name: str, value: str | None) -> Iterator[str]:

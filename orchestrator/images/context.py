@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.errors import ConfigurationError
+from orchestrator.engine.events import Reporter
 from orchestrator.images.base import MEBIBYTE, BuildSpec
 from orchestrator.images.bases import with_local_bases
 from orchestrator.images.ignore import Selection, ignore_patterns, select, unreadable
@@ -69,6 +70,17 @@ def plan_context(spec: BuildSpec) -> Context:
         # The engine reads it and then takes itself out what it names: the Dockerfile and this file.
         extra.append((_IGNORE_FILE, ignore.read_bytes()))
     return Context(spec.context, selection, name, content, tuple(extra))
+
+
+def tell_left_out(context: Context, spec: BuildSpec, reporter: Reporter) -> None:
+    """Say which files only our own list keeps out of the build context."""
+    left_out = context.selection.left_out
+    if not left_out:
+        return
+    names = ", ".join(left_out[:5]) + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
+    reporter.log(
+        f"build {spec.name}", f"left out of the build context: {names} (bring back with !pattern in .dockerignore)"
+    )
 
 
 def _with_foreign_dockerfile(root: Path, selection: Selection, content: bytes) -> Context:

@@ -16,19 +16,18 @@ from orchestrator.core.image import Digest, ImageReference, InvalidReference, Pi
 from orchestrator.core.secret import Redactor
 from orchestrator.engine.clock import Clock, Deadline, SystemClock
 from orchestrator.engine.events import Reporter
-from orchestrator.images.base import BuildFailed, BuildSpec, BuiltImage, RunResult, RunSpec
+from orchestrator.images.base import BUILD_SECONDS, BuildFailed, BuildSpec, BuiltImage, RunResult, RunSpec
 from orchestrator.images.bases import local_reference
 from orchestrator.images.build_arguments import check_build_arguments
 from orchestrator.images.build_stream import BuildStream
 from orchestrator.images.container_run import Running, run_to_end
 from orchestrator.images.containers import Containers
-from orchestrator.images.context import Context, plan_context
+from orchestrator.images.context import Context, plan_context, tell_left_out
 from orchestrator.images.credentials import Anonymous, Credentials
 from orchestrator.images.dockerfile import base_images
 from orchestrator.images.engine_client import EngineClient, engine_errors, from_environment
 from orchestrator.images.push_stream import PushStream, error_of, pull_error
 
-BUILD_SECONDS = 3600.0
 PUSH_SECONDS = 1800.0
 PULL_SECONDS = 1800.0
 
@@ -346,17 +345,6 @@ def _with_algorithm(identity: str) -> str:
 def _same_platform(wanted: Platform, built: Platform) -> bool:
     same_machine = (wanted.os, wanted.architecture) == (built.os, built.architecture)
     return same_machine and (wanted.variant is None or built.variant is None or wanted.variant == built.variant)
-
-
-def tell_left_out(context: Context, spec: BuildSpec, reporter: Reporter) -> None:
-    """Say which files only our own list keeps out of the build context."""
-    left_out = context.selection.left_out
-    if not left_out:
-        return
-    names = ", ".join(left_out[:5]) + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
-    reporter.log(
-        f"build {spec.name}", f"left out of the build context: {names} (bring back with !pattern in .dockerignore)"
-    )
 
 
 def _events(stream: object, *, stream_ended: str) -> Iterator[Mapping[str, object]]:

@@ -16,8 +16,8 @@ from orchestrator.core.image import Platform
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.images.base import BuildKitOptions, BuildSecret, BuildSpec
 from orchestrator.images.buildkit import Builders, BuildKit
+from orchestrator.images.buildkit_cli import DockerCli
 from orchestrator.images.credentials import Anonymous
-from orchestrator.images.docker_cli import DockerCli
 from orchestrator.images.docker_engine import DockerEngine
 from orchestrator.images.engine_client import connect
 from tests.contract.engines import OneLogin
@@ -104,7 +104,7 @@ def test_the_classic_builder_says_that_a_secret_takes_buildkit(
 def test_the_builder_is_chosen(engine: DockerEngine, base_image: str, root: Path, choice: str, word: str) -> None:
     reporter = RecordingReporter()
     (root / "file").write_text(choice)
-    chosen = Builders(engine, builder(engine), choice)
+    chosen = Builders(engine, builder(engine), os.environ, choice)
     chosen.build(spec(root, f"FROM {base_image}\nCOPY file /file\n"), reporter)
     assert word in reporter.text
 

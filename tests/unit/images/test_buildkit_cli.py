@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import ConfigurationError
-from orchestrator.images.docker_cli import DockerCli, find_docker_cli, required_docker_cli
+from orchestrator.images.buildkit_cli import DockerCli, find_docker_cli, required_docker_cli
 
 WITH_BUILDX = 'case "$1 $2" in "buildx version") echo v0.12;; *) exit 1;; esac'
 WITHOUT_BUILDX = (
