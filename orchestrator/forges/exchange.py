@@ -7,6 +7,7 @@ session's own bundle; each of that is switched off here, so what stands above on
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
@@ -182,6 +183,7 @@ class Exchanger:
         for scheme in _PORTS:
             self._session.mount(f"{scheme}://", HTTPAdapter(max_retries=0, pool_maxsize=8))
         self.count = 0
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """End the connections."""
@@ -191,7 +193,8 @@ class Exchanger:
         """The answer, whatever its status but a redirect. Raises Unanswered; ConfigurationError for a redirect or a
         certificate that nobody vouches for; RemoteError when the answer is too large."""
         self._address.url(request.url)  # a caller's mistake must not reach the network
-        self.count += 1
+        with self._lock:
+            self.count += 1
         try:
             answer = within(min(seconds, self._limits.whole), lambda: self._exchange(request, seconds))
         except requests.exceptions.SSLError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -73,6 +74,7 @@ class GitHubServer(ForgeServer):
         self.app: tuple[str, str] | None = None  # its id, and its public key
         self.app_permissions = {"contents": "write", "pull_requests": "write", "metadata": "read", "statuses": "read"}
         self.token_seconds = 3600.0
+        self.git_login = False
         self.last_id = 100
 
     # --- for tests -----------------------------------------------------------------------------------------------
@@ -117,6 +119,15 @@ class GitHubServer(ForgeServer):
         """Held against GitHub's own description; GraphQL has a referee of its own."""
         if not call.path.endswith("/graphql"):
             self.violations += referee.check(call, self._path(call), reply)
+
+    def git_allowed(self, call: Call) -> bool:
+        """With ``git_login``, git has to bring a token that is good now, as its password."""
+        if not self.git_login:
+            return True
+        scheme, _, text = (call.authorization or "").partition(" ")
+        token = base64.b64decode(text).decode().partition(":")[2] if scheme == "Basic" else ""
+        account = self.accounts.get(token)
+        return account is not None and (account.expires is None or self.now() < account.expires)
 
     def after_push(self) -> None:
         """Pull requests follow their branches."""
