@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("orchestrator.cli.plan", "Show the stages and the exact diff that a release would hand off."),
     "release": ("orchestrator.cli.release", "Build, test, push, prove, and hand off by pull request."),
     "pin": ("orchestrator.cli.pin", "Hand off images that were built elsewhere."),
+    "promote": ("orchestrator.cli.promote", "Hand off what one environment runs to the next."),
     "pins": ("orchestrator.cli.pins", "List every pin in files or folders."),
     "set-image": ("orchestrator.cli.set_image", "Set images in local files, touching no other byte."),
     "hold": ("orchestrator.cli.hold", "Keep an image of an environment as it is: set, list, lift."),

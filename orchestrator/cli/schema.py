@@ -19,12 +19,13 @@ class Document(StrEnum):
     POLICY = "policy"
     RECORD = "record"
     PLAN = "plan"
+    PROMOTION = "promotion"
 
 
 @app.command(epilog=examples("hybrid-ci schema policy > environments.schema.json"))
 def schema(
     document: Annotated[
-        Document, typer.Argument(help="Which document: config, policy, record or plan.")
+        Document, typer.Argument(help="Which document: config, policy, record, plan or promotion.")
     ] = Document.CONFIG,
 ) -> None:
     """Print the JSON Schema of a configuration file or a record."""
@@ -32,6 +33,7 @@ def schema(
 
     from orchestrator.config.schema import application_schema, policy_schema
     from orchestrator.reports.plans import plan_schema
+    from orchestrator.reports.promotions import promotion_schema
     from orchestrator.reports.records import record_schema
 
     make = {
@@ -39,5 +41,6 @@ def schema(
         Document.POLICY: policy_schema,
         Document.RECORD: record_schema,
         Document.PLAN: plan_schema,
+        Document.PROMOTION: promotion_schema,
     }
     typer.echo(json.dumps(make[document](), indent=2))
