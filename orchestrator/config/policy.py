@@ -180,6 +180,8 @@ class PolicyConfig(Model):
         default=False, strict=True, description="Every platform of an image has to be tested before it is handed off."
     )
     writers: list[str] = Field(
-        default_factory=list, description="Committers whose commits on our branches are ours: addresses."
+        default_factory=list,
+        description="Addresses of those whose commits on our branches are ours; and, without an @, the accounts that "
+        "may open our pull requests (none named: any).",
     )
     guard: GuardConfig = Field(default_factory=GuardConfig, description="The cluster-credential guard's exceptions.")

@@ -119,8 +119,13 @@ class GitHubPulls:
             self._client.write("POST", f"/issues/{number}/comments", {"body": f"{text}\n\n{mark}"})
             return True
 
-        if not landed():
-            self._client.calls.settle(write, landed)
+        try:
+            if not landed():
+                self._client.calls.settle(write, landed)
+        except GithubException as error:
+            if error.status == 404:
+                self.show(number)  # raises where there is none
+            raise
 
     def view(self, pull: ApiPullRequest) -> PullRequest:
         """GitHub's pull request as ours. Raises RemoteError when something is missing in it."""

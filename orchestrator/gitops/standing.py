@@ -15,6 +15,8 @@ from orchestrator.forges.base import PullRequest, PullRequestState
 from orchestrator.gitops.base import CommitInfo
 from orchestrator.gitops.desk import Desk
 
+_GITHUB = "noreply@github.com"  # commits what somebody asked it for by a call or in its pages; the author is who asked
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -107,9 +109,13 @@ def _policies(desk: Desk, commit: CommitId) -> Iterator[Policy]:
 def _check_writers(desk: Desk, commits: Sequence[CommitInfo], change: Change) -> None:
     writers = {writer.lower() for writer in (*desk.policy.writers, desk.identity)}
     for commit in commits:
-        address = commit.committer.rpartition("<")[2].rstrip(">").lower()
-        if address not in writers and commit.committer.lower() not in writers:
+        signed = commit.author if _address(commit.committer) == _GITHUB else commit.committer
+        if _address(signed) not in writers and signed.lower() not in writers:
             raise _foreign(desk, change, commit, "its committer is none of the policy's writers")
+
+
+def _address(stamp: str) -> str:
+    return stamp.rpartition("<")[2].rstrip(">").lower()
 
 
 def _foreign(desk: Desk, change: Change, commit: CommitInfo, reason: str) -> Conflict:

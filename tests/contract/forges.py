@@ -10,7 +10,18 @@ from typing import Protocol
 
 from orchestrator.core.names import BranchName, CommitId, RemoteURL, RepoPath
 from orchestrator.core.secret import Secret
-from orchestrator.forges.base import Browsing, CommitStatuses, Forge, Merging, PullRequest, PullRequestDraft
+from orchestrator.forges.base import (
+    AutoMerging,
+    Browsing,
+    Commenting,
+    CommitStatuses,
+    Drafting,
+    Forge,
+    Merging,
+    PullRequest,
+    PullRequestDraft,
+    RoutesPullRequests,
+)
 from orchestrator.forges.gitlab import GitLabForge, GitLabSettings
 from orchestrator.forges.gitlab_address import locate
 from orchestrator.forges.gitlab_api import TokenLogin
@@ -27,7 +38,9 @@ from tests.simulators.gitops_repository import SimulatedGitServer
 MAIN, STABLE, BOT = BranchName("main"), BranchName("stable"), BranchName("hybrid-ci/prod/shop")
 
 
-class FullForge(Forge, Browsing, Merging, CommitStatuses, Protocol):
+class FullForge(
+    Forge, Browsing, Merging, CommitStatuses, Drafting, RoutesPullRequests, AutoMerging, Commenting, Protocol
+):
     """The port with the capabilities that this suite asks for."""
 
 

@@ -428,3 +428,34 @@ def test_recent_commits_are_those_behind_by_first_parents(world: World) -> None:
 
     assert subjects == ["Change 3", "Change 2", "Change 1"]
     assert len(world.port.recent(tip, 100)) == 4
+
+
+# --- deleting ------------------------------------------------------------------------------------------------------
+
+
+def _pushed(world: World) -> CommitId:
+    """A commit of ours on the bot's branch."""
+    commit = world.port.commit(world.seed(FILES), {API: b"images: [ours]\n"}, "Change it")
+    assert isinstance(world.port.push(BOT, commit, None), Landed)
+    return commit
+
+
+def test_a_branch_is_deleted_where_it_is_expected(world: World) -> None:
+    commit = _pushed(world)
+    world.port.delete(BOT, commit)
+    assert BOT not in world.port.tips([MAIN, BOT])
+    assert isinstance(world.port.push(BOT, commit, None), Landed)
+
+
+def test_a_branch_that_moved_on_is_not_deleted(world: World) -> None:
+    commit = _pushed(world)
+    newer = world.seed({"README.md": b"newer\n"}, ref=BOT.value)
+    world.port.delete(BOT, commit)
+    assert world.another().tips([BOT]) == {BOT: newer}
+
+
+def test_deleting_what_is_not_there_changes_nothing(world: World) -> None:
+    commit = _pushed(world)
+    world.port.delete(BOT, commit)
+    world.port.delete(BOT, commit)
+    assert set(world.another().tips([MAIN, BOT])) == {MAIN}

@@ -34,6 +34,7 @@ from tests.simulators.faults import FailingCalls
 from tests.simulators.gitops_repository import SimulatedGitServer
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+_GITHUB = "GitHub <noreply@github.com>"
 _COMMITTER = "simulated forge <forge@example.com>"
 
 
@@ -71,6 +72,7 @@ class SimulatedForgeServer:
         self.status_log: list[tuple[CommitId, CommitStatus]] = []
         self.list_lag = 0.0
         self.rules: Callable[[PullRequest], str | None] = lambda pull: None
+        self.login = "hybrid-ci <ci@acme.example>"  # the author of commits by call
         self.teams: dict[str, frozenset[str]] = {}
         self.refused: dict[str, str] = {}  # who can't be asked, and what the forge says about it
         self.auto_merge = True
@@ -328,7 +330,7 @@ class SimulatedForge(FailingCalls):
                 raise Conflict(f"the branch {branch} is not at {expected.short} any more")
             files = dict(self.server.git.commits[expected].files)
             files.update(edits)
-            made = self.server.git.store(files, (expected,), _COMMITTER, message, self.server.now())
+            made = self.server.git.store(files, (expected,), _GITHUB, message, self.server.now(), self.server.login)
             self.server.git.refs[branch.ref] = made
             return made
 

@@ -78,12 +78,13 @@ class SimulatedGitServer:
         committer: str,
         message: str,
         when: datetime,
+        author: str | None = None,
     ) -> CommitId:
         """Make a commit; the same content gives the same id, as in git."""
         message = message.rstrip("\n") + "\n"
         tree = CommitId(_hash(sorted((path.value, repr(data)) for path, data in files.items())))
         identity = CommitId(_hash([tree, parents, committer, message, int(when.timestamp())]))
-        info = CommitInfo(identity, parents, tree, committer, committer, message, when.replace(microsecond=0))
+        info = CommitInfo(identity, parents, tree, author or committer, committer, message, when.replace(microsecond=0))
         self.commits[identity] = StoredCommit(info, dict(files), when)
         return identity
 
