@@ -107,6 +107,7 @@ def small(
             "HYBRID_CI_CA_BUNDLE": str(tls_registry.ca),
             "HYBRID_CI_REGISTRY_USERNAME": tls_registry.username,
             "HYBRID_CI_REGISTRY_PASSWORD": tls_registry.password,
+            "HYBRID_CI_PATIENCE": "1",  # the base comes from no registry, and none is waited for
         },
     )
     made.build()
