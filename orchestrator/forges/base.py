@@ -165,6 +165,7 @@ class Forge(Protocol):
         """Close without merging, saying why. Closing a closed one changes nothing. Raises NotOpen for a merged one."""
 
 
+@runtime_checkable
 class Browsing(Protocol):
     """The forge can list and show."""
 

@@ -6,14 +6,14 @@ squash may lose the trailers, so what runs is told by the pins in the branch's t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.core.change import Change
 from orchestrator.core.names import CommitId
 from orchestrator.core.release import RecordReference, Tested
 from orchestrator.core.trailers import read_trailers
-from orchestrator.gitops.base import CommitInfo, GitOpsRepository
+from orchestrator.gitops.base import CommitInfo, GitOpsRepository, Step
 
 DEPTH = 200  # commits of the branch: months, as a rule
 
@@ -30,11 +30,22 @@ class Landed:
 def landed(repository: GitOpsRepository, tip: CommitId, limit: int = DEPTH) -> Iterator[Landed]:
     """The changes on the branch, newest first, as far as ``limit`` commits tell. Raises RemoteError."""
     for commit in repository.recent(tip, limit):
-        for made in _carriers(repository, commit):
-            change = read_trailers(made.message)
-            if change is not None:
-                yield Landed(commit, made, change)
-                break
+        yield from _carried(commit, _carriers(repository, commit))
+
+
+def landed_by(steps: Iterable[Step]) -> Iterator[Landed]:
+    """The same from commits that are here with what they merged."""
+    for step in steps:
+        yield from _carried(step.commit, (step.commit, *([step.merged] if step.merged is not None else [])))
+
+
+def _carried(commit: CommitInfo, carriers: Iterable[CommitInfo]) -> Iterator[Landed]:
+    """The change that the first of the carriers with one carries."""
+    for made in carriers:
+        change = read_trailers(made.message)
+        if change is not None:
+            yield Landed(commit, made, change)
+            break
 
 
 def evidence_of(repository: GitOpsRepository, tip: CommitId, application: str) -> frozenset[Tested]:

@@ -93,7 +93,6 @@ class GitRepository:
         self._lock = threading.RLock()
         self._hints = tuple(hints)
         self._stores: list[ObjectStore] = []
-        self._remotes: list[Remote] = []
         self._reporter: Reporter = reporter or SilentReporter()
         self._told: set[str] = set()
         self._mirror = _mirror(cache, url)
@@ -218,11 +217,6 @@ class GitRepository:
     def _between(self, before: CommitId, after: CommitId, patterns: Sequence[str]) -> Mapping[RepoPath, FileChange]:
         pair = Pair(self._reader.root(before), self._reader.root(after))
         return files_between(self._reader, [pair], patterns)[0]
-
-    @property
-    def remote_calls(self) -> int:
-        """How often git was sent to the remote so far."""
-        return sum(len(remote.calls) for remote in self._remotes)
 
     def _commit_history(self, commit: CommitId) -> History:
         if self._history is None:
@@ -364,9 +358,7 @@ class GitRepository:
         path = self._home / f"{name}-{object_format}-{len(self._stores)}.git"
         store = ObjectStore.create(path, object_format, self.url, self._global_config)
         self._stores.append(store)
-        remote = Remote(self._url, store, self._credentials, self._stall_seconds)
-        self._remotes.append(remote)
-        return store, remote
+        return store, Remote(self._url, store, self._credentials, self._stall_seconds)
 
     def _adopt_format(self, commit: CommitId) -> None:
         object_format = object_format_of(commit)

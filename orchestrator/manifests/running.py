@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from orchestrator.core.image import Repository
 from orchestrator.core.names import RepoPath
 from orchestrator.manifests.forms import name_of
 from orchestrator.manifests.mention import mentions
-from orchestrator.manifests.model import Pin, Unresolved
+from orchestrator.manifests.model import Findings, Pin, Unresolved
 from orchestrator.manifests.options import DEFAULT, ScanOptions
 from orchestrator.manifests.pins import find_pins
 
 Files = Mapping[RepoPath, bytes]
+FindPins = Callable[[RepoPath, bytes, ScanOptions], Findings]
 
 
 class Side:
-    """The files of one environment, read once. ``options`` are how they were read."""
+    """The files of one environment, read once. ``options`` are how they were read.
 
-    def __init__(self, files: Files, options: ScanOptions = DEFAULT) -> None:
+    ``find`` is ``find_pins``, or what remembers its answers for many sides.
+    """
+
+    def __init__(self, files: Files, options: ScanOptions = DEFAULT, find: FindPins = find_pins) -> None:
         self.files, self.options = files, options
-        found = [find_pins(path, content, options) for path, content in sorted(files.items())]
+        found = [find(path, content, options) for path, content in sorted(files.items())]
         self._pins = [pin for one in found for pin in one.pins]
         self._problems = [problem for one in found for problem in one.unresolved]
+
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        """All of them, also those that a kustomization replaces."""
+        return tuple(self._pins)
+
+    @property
+    def problems(self) -> tuple[Unresolved, ...]:
+        """The places that look like pins and can't be read."""
+        return tuple(self._problems)
 
     @cached_property
     def repositories(self) -> frozenset[Repository]:
