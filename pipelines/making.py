@@ -41,11 +41,15 @@ APPLICATION_LABEL = "io.hybrid-ci.application"
 
 @dataclass
 class Run:
-    """One release under way. Each stage writes what it made, once, and later stages read it."""
+    """One release under way. Each stage writes what it made, once, and later stages read it.
+
+    ``cleared`` is None where images are made alone, on a machine that may not read the rules: whoever hands them off
+    applies these.
+    """
 
     ports: Ports
     pipeline: Pipeline
-    cleared: Cleared
+    cleared: Cleared | None
     reopen: bool = False
     promised: Callable[[ChangePlan], None] | None = None  # raises when the handoff is not the one that was planned
     finished: Release | None = None  # found pinned already: then nothing is made
@@ -73,6 +77,11 @@ class Run:
             tuple(tested for name in names if (tested := self._tested(name)) is not None),
             tuple(self.records[name] for name in names if name in self.records),
         )
+
+    @property
+    def immutable_tags(self) -> bool:
+        """A tag that carries an image is never given another commit's, as far as the rules are known here."""
+        return self.cleared is not None and self.cleared.policy.immutable_tags
 
     def adopts(self, name: str) -> Digest | None:
         """The digest of an image that is taken from the registry as it is; None when this run makes it."""
@@ -184,7 +193,7 @@ def push_image(run: Run, node: Node) -> None:
             ending.text = f"done, {image.pinned.digest.short} proven"
         if image.pinned.tag is not None:
             wanted = TaggedImage(image.pinned.repository, image.pinned.tag)
-            revision, immutable = str(run.pipeline.job.source.id), run.cleared.policy.immutable_tags
+            revision, immutable = str(run.pipeline.job.source.id), run.immutable_tags
             put_tag(
                 ports.registry, wanted, image.pinned.digest, revision, ports.clock, ports.reporter, immutable=immutable
             )
@@ -204,7 +213,7 @@ def _published(run: Run, target: Target) -> ReleasedImage:
         ports.reporter,
         ports.clock,
         labels={REVISION: str(run.pipeline.job.source.id)},
-        immutable=reusable is None and run.cleared.policy.immutable_tags,
+        immutable=reusable is None and run.immutable_tags,
     )
     proof = published.proof
     pinned = target.image.pinned(proof.digest)
@@ -243,14 +252,15 @@ def record_image(run: Run, target: Target, image: ReleasedImage) -> None:
 
 def hand_off(run: Run, node: Node) -> None:
     """Bring the release to its environment, by pull request or by commit."""
-    made = run.release
+    made, cleared = run.release, run.cleared
+    assert cleared is not None  # noqa: S101  (only a run that was cleared has this stage)
     desk = desk_for(
-        run.ports, run.cleared, made, run.pipeline.job.identity, reopen=run.reopen, run_url=run.pipeline.job.ci.run_url
+        run.ports, cleared, made, run.pipeline.job.identity, reopen=run.reopen, run_url=run.pipeline.job.ci.run_url
     )
-    change = Change.of(Action.RELEASE, run.cleared.environment.name, made)
+    change = Change.of(Action.RELEASE, cleared.environment.name, made)
     if run.promised is not None:
-        run.promised(plan_now(run.ports, desk, run.cleared, change))
-    run.outcome = hand_off_stage(run.ports, desk, run.cleared, change)
+        run.promised(plan_now(run.ports, desk, cleared, change))
+    run.outcome = hand_off_stage(run.ports, desk, cleared, change)
 
 
 def _result(image: str, name: str, seconds: float, cases: CaseCounts | None) -> TestResult:
