@@ -41,7 +41,7 @@ class _Requester(Requester):
         )
         self._calls = calls
 
-    def requestJsonAndCheck(  # noqa: N802, RUF100  (PyGithub's name)
+    def requestJsonAndCheck(  # PyGithub's name
         self,
         verb: str,
         url: str,

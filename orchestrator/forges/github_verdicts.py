@@ -112,10 +112,10 @@ class GitHubVerdicts:
 class _CheckRun(NonCompletableGithubObject):
     """A check run. PyGithub's own class fails on one that belongs to no suite, which GitHub's description allows."""
 
-    def _initAttributes(self) -> None:  # noqa: N802, RUF100  (PyGithub's name)
+    def _initAttributes(self) -> None:  # PyGithub's name
         self._data: dict[str, Any] = {}
 
-    def _useAttributes(self, attributes: dict[str, Any]) -> None:  # noqa: N802, RUF100  (PyGithub's name)
+    def _useAttributes(self, attributes: dict[str, Any]) -> None:  # PyGithub's name
         self._data = attributes
 
     def verdict(self) -> CommitStatus:
