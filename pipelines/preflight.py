@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from orchestrator.ci.environment import CIEnvironment
-from orchestrator.ci.guard import Signal, enforce
+from orchestrator.ci.guard import Kind, Rules, Signal, enforce, hints
 from orchestrator.core.change import branch_for
 from orchestrator.core.environment import Environment, Policy, Strategy, Waiver
 from orchestrator.core.errors import Refused
@@ -20,7 +20,7 @@ from orchestrator.forges.base import Guarding
 from orchestrator.gitops.desk import Seen, missing_branch
 from orchestrator.gitops.handoff import required_forge
 from pipelines.policy import check_base, policy_at
-from pipelines.ports import Ports, Surroundings
+from pipelines.ports import Job, Ports, Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,9 @@ def clear(
     policy = policy_at(ports.repository, seen.tips[base.ref], base)
     environment = policy.environment(environment_name)
     policy.authorise(config.application, environment, images)
-    waivers = guard(surroundings.signals, policy, surroundings.ci, ports.reporter)
+    if surroundings.ci.is_ci or isinstance(surroundings, Job):  # a person who pins may stand anywhere
+        policy.authorise_ref(config.application, released_from(surroundings))
+    waivers = guard(surroundings.signals, policy, surroundings.ci, ports.reporter, pushes=builds)
     asks: list[Callable[[], object]] = [partial(ports.repository.check_push, (environment.branch or head).ref)]
     asks += [partial(ports.registry.check_login, image, push=builds and writes) for image in dict.fromkeys(images)]
     if builds:
@@ -84,13 +86,32 @@ def refuse_writers_of_policy(forge: object, environment: Environment, policy: Po
         )
 
 
-def guard(signals: Sequence[Signal], policy: Policy, ci: CIEnvironment, reporter: Reporter) -> tuple[Waiver, ...]:
-    """Refuse a cluster credential in CI; warn a person. Gives the waivers that were needed."""
+def guard(
+    signals: Sequence[Signal], policy: Policy, ci: CIEnvironment, reporter: Reporter, *, pushes: bool = False
+) -> tuple[Waiver, ...]:
+    """Refuse a cluster credential in CI; warn a person. Gives the waivers that were needed.
+
+    ``pushes``: the job pushes images, so the policy may let it hold the identity of its registry's cloud.
+    """
     if ci.is_ci:
-        return enforce(signals, policy.waivers, policy.origin)
+        if not pushes and (hint := hints(signals)):
+            reporter.note(hint)
+        return enforce(signals, Rules(policy.waivers, policy.origin, policy.identities), pushes=pushes)
     for signal in signals:
-        reporter.warn(f"a cluster credential is within reach: {signal.name} (in CI this is refused; {signal.removal})")
+        if signal.kind is Kind.DIRECT:
+            told = f"a cluster credential is within reach: {signal.name} (in CI this is refused; {signal.removal})"
+            reporter.warn(told)
+        elif signal.kind is Kind.CLOUD:
+            reporter.note(f"a cloud identity is within reach: {signal.name} (in CI it has to be allowed by the policy)")
     return ()
+
+
+def released_from(around: Surroundings) -> str | None:
+    """The branch or tag that this run is for: as the CI says; on a person's machine, as the checkout does."""
+    if around.ci.is_ci and around.ci.ref is not None:
+        return around.ci.ref
+    branch = around.source.branch if isinstance(around, Job) else None
+    return f"refs/heads/{branch}" if branch else None
 
 
 def refuse_pull_request_events(ci: CIEnvironment) -> None:

@@ -99,12 +99,16 @@ def load_policy(content: bytes, origin: str, base: BranchName | None) -> Policy:
         base=BranchName(config.base),
         origin=origin,
         applications=tuple(
-            ApplicationRule(name, tuple(rule.images), tuple(rule.environments), tuple(rule.paths))
+            ApplicationRule(
+                name, tuple(rule.images), tuple(rule.environments), tuple(rule.paths), tuple(rule.release_refs)
+            )
             for name, rule in config.applications.items()
         ),
         registries=tuple(config.registries),
         writers=tuple(config.writers),
         waivers=tuple(Waiver(waiver.signal, waiver.reason) for waiver in config.guard.waivers),
+        identities=tuple(config.guard.allow_registry_identity),
+        release_refs=tuple(config.release_refs),
         immutable_tags=config.immutable_tags,
         require_tested_platforms=config.require_tested_platforms,
     )

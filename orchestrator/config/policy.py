@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -28,6 +28,35 @@ def _size(value: object) -> object:
 WaveSize = Annotated[str, BeforeValidator(_size), checked(Size.parse), WithJsonSchema({"type": ["string", "integer"]})]
 Text = Annotated[str, Field(min_length=1)]
 OrderName = Literal["ancestry", "sequence", "semver", "none"]
+RegistryIdentity = Literal["aws", "gcp", "azure", "digitalocean", "ibm"]
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+RegistryIdentities = Annotated[
+    list[RegistryIdentity],
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(get_args(RegistryIdentity))},
+                {"type": "array", "items": {"enum": list(get_args(RegistryIdentity))}},
+            ]
+        }
+    ),
+]
+
+
+def _release_ref(text: str) -> None:
+    """A pattern of branches, or of whole refs. Raises ValueError."""
+    name = text.removeprefix("refs/heads/").removeprefix("refs/tags/")
+    if not name or name.startswith(("refs/", "/", "-")) or name.endswith("/") or any(c in name for c in " ~^:[]\\"):
+        raise ValueError("a branch, refs/heads/… or refs/tags/…, with * for a part of a name and ** for any parts")
+
+
+ReleaseRef = Annotated[str, checked(_release_ref)]
 
 
 class TargetConfig(Model):
@@ -138,6 +167,11 @@ class ApplicationRuleConfig(Model):
     paths: list[RelativePath] = Field(
         default_factory=list, description="Paths it may touch; empty: those of the environment."
     )
+    release_refs: list[ReleaseRef] = Field(
+        default_factory=list,
+        alias="release-refs",
+        description="Branches and tags it may be released from; empty: those of the whole policy.",
+    )
 
 
 class WaiverConfig(Model):
@@ -149,6 +183,12 @@ class WaiverConfig(Model):
 
 class GuardConfig(Model):
     """The cluster-credential guard's exceptions."""
+
+    allow_registry_identity: RegistryIdentities = Field(
+        default_factory=list,
+        description="Clouds whose identity a job that pushes images may hold, because their registry needs it: "
+        "aws, gcp, azure, digitalocean, ibm. One, or a list.",
+    )
 
     waivers: list[WaiverConfig] = Field(
         default_factory=list, description="Signals that are accepted, each with a reason."
@@ -172,6 +212,11 @@ class PolicyConfig(Model):
     )
     registries: list[str] = Field(
         default_factory=list, description="Image repositories that are allowed here, as globs; empty: all."
+    )
+    release_refs: list[ReleaseRef] = Field(
+        default_factory=list,
+        alias="release-refs",
+        description="Branches and tags that a release may be made from, such as [main, refs/tags/v*]; empty: all.",
     )
     immutable_tags: bool = Field(
         default=False, strict=True, description="A tag that was published is never moved to another commit's image."

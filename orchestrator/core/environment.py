@@ -20,7 +20,7 @@ from orchestrator.core.gates import FreezeGate, Gate, HoldGate, OrderGate, SoakG
 from orchestrator.core.image import Repository
 from orchestrator.core.names import BranchName
 from orchestrator.core.order import OrderRule
-from orchestrator.core.patterns import matches
+from orchestrator.core.patterns import matches, names
 from orchestrator.core.waves import CLUSTER, Rings, split
 
 # A name with a wildcard or a slash in it would turn the paths of an environment into others. Clusters too.
@@ -85,12 +85,13 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class ApplicationRule:
-    """What one application (or a pattern of names) may do. Empty ``environments`` or ``paths`` do not narrow."""
+    """What one application (or a pattern of names) may do. Empty lists but ``images`` do not narrow."""
 
     name: str
     images: tuple[str, ...]
     environments: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    release_refs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ class Policy:
     """The rules of one GitOps repository. ``origin`` says where they were read, for messages.
 
     ``found`` has the evidence for each environment where there is no policy file and the layout was all there was.
-    ``immutable_tags``: a tag that carries an image is never given another commit's. ``require_tested_platforms``: every
+    ``identities`` are the clouds whose identity a job that pushes images may hold. ``release_refs`` are patterns of
+    branches and refs that a release may be made from (none: any). ``immutable_tags``: a tag that carries an image is never given another commit's. ``require_tested_platforms``: every
     platform of an image has to be tested before it is handed off.
     """
 
@@ -126,6 +128,8 @@ class Policy:
     registries: tuple[str, ...] = ()
     writers: tuple[str, ...] = ()
     waivers: tuple[Waiver, ...] = field(default=())
+    identities: tuple[str, ...] = ()
+    release_refs: tuple[str, ...] = ()
     found: tuple[str, ...] = ()
     immutable_tags: bool = False
     require_tested_platforms: bool = False
@@ -228,6 +232,15 @@ class Policy:
             return inside
         return inside and any(matches(own.replace("{application}", application), path) for own in rule.paths)
 
+    def authorise_ref(self, application: str, ref: str | None) -> None:
+        """The application may be released from this branch or tag (None: nobody knows which). Raises Refused."""
+        rule = self._rule(application)
+        allowed = rule.release_refs if rule is not None and rule.release_refs else self.release_refs
+        if not allowed or (ref is not None and any(names(_whole_ref(one), ref) for one in allowed)):
+            return
+        made = f"from {ref}" if ref is not None else "from a commit whose branch or tag is not known"
+        self._refuse(f"a release of the application {application!r} is not made {made}", allowed)
+
     def _refuse(self, message: str, allowed: Sequence[str]) -> NoReturn:
         raise Refused(
             message,
@@ -260,6 +273,11 @@ class Policy:
             where=self.origin,
             hint="ask the GitOps repository's owners to add it under 'applications'",
         )
+
+
+def _whole_ref(pattern: str) -> str:
+    """A pattern without ``refs/`` names a branch."""
+    return pattern if pattern.startswith("refs/") else f"refs/heads/{pattern}"
 
 
 def _clusters(environment: Environment, rings: Rings, paths: Sequence[str], origin: str) -> tuple[Environment, ...]:

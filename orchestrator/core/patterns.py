@@ -29,6 +29,16 @@ def matches(pattern: str, path: str) -> bool:
     return compiled(pattern).fullmatch(path) is not None
 
 
+def names(pattern: str, ref: str) -> bool:
+    """The pattern names exactly this ref: one below it is another one."""
+    return _exact(pattern).fullmatch(ref) is not None
+
+
+@lru_cache(maxsize=256)
+def _exact(pattern: str) -> re.Pattern[str]:
+    return re.compile("/".join(".+" if part == "**" else _name(part) for part in pattern.split("/")), re.DOTALL)
+
+
 def literal_prefix(pattern: str) -> str:
     """The folders before the first wildcard: where a walk can start. Empty for the root."""
     fixed: list[str] = []

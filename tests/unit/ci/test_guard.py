@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.ci.environment import CIEnvironment
-from orchestrator.ci.guard import Signal, enforce, signals
+from orchestrator.ci.guard import Kind, Rules, Signal, enforce, hints, signals
 from orchestrator.core.environment import Policy, Waiver
 from orchestrator.core.errors import ExitCode, Refused
 from orchestrator.core.names import BranchName
@@ -51,7 +51,7 @@ def assert_silent(environment: dict[str, str], root: Path) -> None:
     found = signals(environment, root)
     assert CANARY not in repr(found)
     with pytest.raises(Refused) as caught:
-        enforce(found, (), "policy")
+        enforce(found, Rules((), "policy"), pushes=True)
     error = caught.value
     assert CANARY not in "\n".join(map(str, (error, error.where, error.hint, *error.details)))
 
@@ -177,7 +177,7 @@ def test_every_signal_is_told_at_once(tmp_path: Path) -> None:
     found = names(environment, tmp_path)
     assert sorted(found) == ["/etc/kubernetes/admin.conf", "ARGOCD_AUTH_TOKEN", "KUBE_TOKEN", "~/.kube/config"]
     with pytest.raises(Refused) as caught:
-        enforce(signals(environment, tmp_path), (), "gitops (main): .hybrid-ci/environments.yaml")
+        enforce(signals(environment, tmp_path), Rules((), "gitops (main): .hybrid-ci/environments.yaml"), pushes=True)
     assert all(name in caught.value.message for name in found)
     assert len(caught.value.details) == len(found)
 
@@ -189,37 +189,41 @@ SIGNAL = Signal("KUBE_TOKEN", "unset KUBE_TOKEN for this job")
 
 def test_a_signal_is_refused_with_what_to_do() -> None:
     with pytest.raises(Refused, match="this CI job holds a cluster credential: KUBE_TOKEN") as caught:
-        enforce([SIGNAL], (), "gitops (main): .hybrid-ci/environments.yaml")
+        enforce([SIGNAL], Rules((), "gitops (main): .hybrid-ci/environments.yaml"), pushes=True)
     assert caught.value.exit_code is ExitCode.REFUSED
     assert caught.value.details == ("KUBE_TOKEN: unset KUBE_TOKEN for this job",)
     assert "guard.waivers in gitops (main): .hybrid-ci/environments.yaml" in (caught.value.hint or "")
 
 
 def test_no_signal_needs_no_waiver() -> None:
-    assert enforce([], (Waiver("KUBE_TOKEN", "a reason"),), "policy") == ()
+    assert enforce([], Rules((Waiver("KUBE_TOKEN", "a reason"),), "policy"), pushes=True) == ()
 
 
 def test_a_waiver_of_exactly_this_signal_is_given_back() -> None:
     waiver, other = Waiver("KUBE_TOKEN", "a reason"), Waiver("KUBECONFIG", "another")
-    assert enforce([SIGNAL], (other, waiver), "policy") == (waiver,)
+    assert enforce([SIGNAL], Rules((other, waiver), "policy"), pushes=True) == (waiver,)
 
 
 @pytest.mark.parametrize("name", ["*", "", "KUBE_*", "kube_token", "KUBE_TOKEN ", "KUBE", "KUBE_TOKENS", "all", ".*"])
 def test_a_waiver_of_anything_else_waives_nothing(name: str) -> None:
     with pytest.raises(Refused):
-        enforce([SIGNAL], (Waiver(name, "a reason"),), "policy")
+        enforce([SIGNAL], Rules((Waiver(name, "a reason"),), "policy"), pushes=True)
 
 
 def test_a_waiver_of_one_signal_leaves_the_other_refused() -> None:
     with pytest.raises(Refused) as caught:
-        enforce([SIGNAL, Signal("KUBECONFIG", "unset it")], (Waiver("KUBE_TOKEN", "a reason"),), "policy")
+        enforce(
+            [SIGNAL, Signal("KUBECONFIG", "unset it")],
+            Rules((Waiver("KUBE_TOKEN", "a reason"),), "policy"),
+            pushes=True,
+        )
     assert caught.value.message == "this CI job holds a cluster credential: KUBECONFIG"
 
 
 @pytest.mark.parametrize("name", ["~/.kube/config", "in-cluster service account", "/etc/rancher/k3s/k3s.yaml"])
 def test_a_signal_that_is_no_variable_is_waived_by_its_name(name: str) -> None:
     waiver = Waiver(name, "a reason")
-    assert enforce([Signal(name, "remove it")], (waiver,), "policy") == (waiver,)
+    assert enforce([Signal(name, "remove it")], Rules((waiver,), "policy"), pushes=True) == (waiver,)
 
 
 def test_gitlabs_injected_kubeconfig_has_its_own_explanation(tmp_path: Path) -> None:
@@ -271,3 +275,92 @@ def test_a_person_is_warned_with_the_signal_and_how_to_remove_it(tmp_path: Path)
     assert "KUBE_TOKEN" in warning
     assert "unset KUBE_TOKEN" in warning
     assert CANARY not in warning
+
+
+# --- identities of a cloud ----------------------------------------------------------------------------------------
+
+CLOUDS = {
+    "AWS_ACCESS_KEY_ID": "aws",
+    "AWS_SESSION_TOKEN": "aws",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "aws",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "aws",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": "aws",
+    "GOOGLE_APPLICATION_CREDENTIALS": "gcp",
+    "GOOGLE_GHA_CREDS_PATH": "gcp",
+    "CLOUDSDK_AUTH_ACCESS_TOKEN": "gcp",
+    "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": "gcp",
+    "AZURE_CLIENT_SECRET": "azure",
+    "AZURE_FEDERATED_TOKEN_FILE": "azure",
+    "DIGITALOCEAN_ACCESS_TOKEN": "digitalocean",
+    "IBMCLOUD_API_KEY": "ibm",
+    "TELEPORT_IDENTITY_FILE": "teleport",
+}
+AWS = Signal("AWS_ACCESS_KEY_ID", "unset it", Kind.CLOUD, "aws")
+
+
+@pytest.mark.parametrize(("name", "provider"), CLOUDS.items())
+def test_a_cloud_identity_is_a_signal_of_its_provider(name: str, provider: str, tmp_path: Path) -> None:
+    (found,) = signals({name: CANARY}, tmp_path)
+    assert (found.name, found.kind, found.provider) == (name, Kind.CLOUD, provider)
+    assert_silent({name: CANARY}, tmp_path)
+    assert names({name: ""}, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "provider"), {".aws/credentials": "aws", ".azure": "azure", ".tsh": "teleport"}.items()
+)
+def test_a_cloud_login_in_the_home_is_a_signal(name: str, provider: str, tmp_path: Path) -> None:
+    place(tmp_path, f"/home/runner/{name}")
+    (found,) = signals({"HOME": "/home/runner"}, tmp_path)
+    assert (found.name, found.kind, found.provider) == (f"~/{name}", Kind.CLOUD, provider)
+    assert_silent({"HOME": "/home/runner"}, tmp_path)
+
+
+def test_a_cloud_identity_is_refused_with_the_key_that_would_allow_it() -> None:
+    with pytest.raises(Refused, match="holds a cloud identity, which can mint a cluster credential: AWS_ACC") as caught:
+        enforce([AWS], Rules((), "policy"), pushes=True)
+    assert "guard.allow_registry_identity: aws" in caught.value.details[0]
+
+
+def test_the_policy_can_allow_the_identity_of_its_registrys_cloud_where_images_are_pushed() -> None:
+    rules = Rules((), "policy", ("aws",))
+    assert enforce([AWS], rules, pushes=True) == ()
+    with pytest.raises(Refused) as caught:
+        enforce([AWS], rules, pushes=False)
+    assert "this job pushes none" in caught.value.details[0]
+
+
+def test_another_clouds_identity_stays_refused() -> None:
+    azure = Signal("AZURE_CLIENT_SECRET", "unset it", Kind.CLOUD, "azure")
+    with pytest.raises(Refused, match=r": AZURE_CLIENT_SECRET$"):
+        enforce([AWS, azure], Rules((), "policy", ("aws",)), pushes=True)
+
+
+def test_allowing_a_cloud_allows_no_cluster_credential() -> None:
+    with pytest.raises(Refused, match=r"holds a cluster credential: KUBE_TOKEN$"):
+        enforce([AWS, SIGNAL], Rules((), "policy", ("aws",)), pushes=True)
+
+
+def test_a_cloud_identity_can_be_waived_like_any_other_signal() -> None:
+    waiver = Waiver("AWS_ACCESS_KEY_ID", "the gates read from it")
+    assert enforce([AWS], Rules((waiver,), "policy"), pushes=False) == (waiver,)
+
+
+# --- hints --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["kubectl", "helm", "argocd", "oc"])
+def test_a_cluster_client_is_a_hint_and_refuses_nothing(name: str, tmp_path: Path) -> None:
+    place(tmp_path, f"/opt/bin/{name}")
+    found = signals({"PATH": "/usr/bin:/opt/bin"}, tmp_path)
+    assert [(one.name, one.kind) for one in found] == [(name, Kind.HINT)]
+    assert enforce(found, Rules((), "policy"), pushes=False) == ()
+    assert name in (hints(found) or "")
+
+
+def test_the_engines_socket_is_a_hint_where_nothing_is_built(tmp_path: Path) -> None:
+    place(tmp_path, "/var/run/docker.sock")
+    found = signals({}, tmp_path)
+    assert [one.kind for one in found] == [Kind.HINT]
+    assert "/var/run/docker.sock" in (hints(found) or "")
+    assert hints([SIGNAL, AWS]) is None
