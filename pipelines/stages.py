@@ -16,7 +16,7 @@ from orchestrator.config.stages import When
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.expression import Facts, parse
 from orchestrator.core.image import Platform, Repository
-from orchestrator.core.stages import Graph, Kind
+from orchestrator.core.stages import Graph
 from orchestrator.images.base import BuildKitOptions, BuildSecret, BuildSpec, BuiltImage
 from orchestrator.images.bases import bases, local_reference
 from pipelines.ports import Job
@@ -223,8 +223,3 @@ def _closure(names: Sequence[str], *leads: Mapping[str, Sequence[str]]) -> set[s
             found.add(name)
             left += [other for lead in leads for other in lead.get(name, ())]
     return found
-
-
-def of_kind(graph: Graph, *kinds: Kind) -> list[str]:
-    """The names of the stages of these kinds, in their order."""
-    return [node.name for node in graph.order if node.kind in kinds]

@@ -1,7 +1,6 @@
 """A release that is ended at any stage, by any signal, and run again: one pull request, one digest an image, no rest.
 
-Faults of the machine: sigkill_at_every_effect, sigterm_at_every_effect, sigint_at_every_effect (by stage), over the
-real engine and registry. Every case releases the same commit, so that builds come from the engine's cache.
+Over the real engine and registry. Every case releases the same commit, so that builds come from the engine's cache.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -168,11 +168,28 @@ def gone_soon(mark: str, seconds: float = 3.0) -> bool:
     return True
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name.lower())
-@pytest.mark.parametrize(("event", "stage"), POINTS, ids=[f"{event}-{stage}" for event, stage in POINTS])
-def test_a_release_that_was_ended_is_finished_by_the_next_one(
-    small: Small, engine_host: str, number: signal.Signals, event: str, stage: str
-) -> None:
+at_every_effect = pytest.mark.parametrize(
+    ("event", "stage"), POINTS, ids=[f"{event.removeprefix('stage-')}-{stage}" for event, stage in POINTS]
+)
+
+
+@at_every_effect
+def test_sigkill_at_every_effect(small: Small, engine_host: str, event: str, stage: str) -> None:
+    ended_and_finished(small, engine_host, signal.SIGKILL, event, stage)
+
+
+@at_every_effect
+def test_sigterm_at_every_effect(small: Small, engine_host: str, event: str, stage: str) -> None:
+    ended_and_finished(small, engine_host, signal.SIGTERM, event, stage)
+
+
+@at_every_effect
+def test_sigint_at_every_effect(small: Small, engine_host: str, event: str, stage: str) -> None:
+    ended_and_finished(small, engine_host, signal.SIGINT, event, stage)
+
+
+def ended_and_finished(small: Small, engine_host: str, number: signal.Signals, event: str, stage: str) -> None:
+    """End a release there; nothing of it is left, and the next one finishes it."""
     pid, code, seconds, said = ended_by(number, event, stage, small)
 
     over = event == "stage-finished"  # the last one: it may be through before the signal comes
@@ -185,6 +202,12 @@ def test_a_release_that_was_ended_is_finished_by_the_next_one(
         if stage != "preflight" and code != 0 and not over:
             assert any("interrupted; " in line and "Run it again" in line for line in said), said[-3:]
 
+    finishes(small)
+    assert ours(engine_host, pid) == []
+
+
+def finishes(small: Small) -> None:
+    """A release now ends well: one pull request, and one digest an image, the one that the record tells."""
     record = small.released()
 
     (pull,) = small.pull_requests()
@@ -195,4 +218,50 @@ def test_a_release_that_was_ended_is_finished_by_the_next_one(
     )
     assert [image["name"] for image in record["images"]] == list(IMAGES)
     assert all(text.count(image["digest"]) == 1 for image in record["images"])
-    assert ours(engine_host, pid) == []
+
+
+def test_sigkill_twice_then_run(small: Small, engine_host: str) -> None:
+    first, *_ = ended_by(signal.SIGKILL, "stage-started", "integration", small)
+    second, *_ = ended_by(signal.SIGKILL, "stage-started", "push app", small)
+    assert gone_soon(small.mark)
+    finishes(small)
+    assert ours(engine_host, first) + ours(engine_host, second) == []
+
+
+def test_two_runs_of_same_commit_in_parallel(small: Small) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        ended = list(pool.map(lambda _: small.release("--jobs", "2"), range(2)))
+    assert [done.returncode for done in ended] == [0, 0], [done.stderr for done in ended]
+    finishes(small)
+
+
+def test_stdout_closed(small: Small) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", "release"],
+            cwd=small.app,
+            env={**os.environ, **small.environment},
+            stdout=write,
+            stderr=write,
+            timeout=110,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert done.returncode == 0
+    finishes(small)
+
+
+def test_home_missing(small: Small) -> None:
+    done = small.release(environment={"HOME": str(small.root / "nowhere")})
+    assert done.returncode == 0, done.stderr
+    finishes(small)
+
+
+def test_tmp_not_writable(small: Small) -> None:
+    done = small.release(environment={"TMPDIR": "/proc/nowhere", "TEMP": "/proc/nowhere", "TMP": "/proc/nowhere"})
+    assert done.returncode in (0, 1, 2), done.stderr
+    assert "Traceback" not in done.stderr
+    finishes(small)
