@@ -88,18 +88,23 @@ def release(ports: Ports, job: Job, options: ReleaseOptions) -> ReleaseResult:
         return _dry_run(ports, pipeline, cleared, options)
 
     run = begin(ports, pipeline, cleared, options)
-    graph = graph_to_run(run, options)
-    ran = run_stages(
-        [_stage(run, node) for node in graph.nodes if node.kind is not Kind.PREFLIGHT],
-        jobs=options.jobs,
-        clock=ports.clock,
-        reporter=ports.reporter,
-        on_interrupt=ports.engine.abort,
-    )
-    tell(ports, ran)
-    ran.raise_failure()
+    ran = run_graph(run, graph_to_run(run, options), options.jobs)
     done = Ended("preflight", State.DONE, ports.clock.monotonic() - began)
     return ReleaseResult(run.release, environment, run.outcome, stages=(done, *ran.ended.values()))
+
+
+def run_graph(run: Run, graph: Graph, jobs: int) -> Ran:
+    """Run the stages of the graph, and tell which did not run, and why. Raises the error of what failed."""
+    ran = run_stages(
+        [_stage(run, node) for node in graph.nodes if node.kind is not Kind.PREFLIGHT],
+        jobs=jobs,
+        clock=run.ports.clock,
+        reporter=run.ports.reporter,
+        on_interrupt=run.ports.engine.abort,
+    )
+    tell(run.ports, ran)
+    ran.raise_failure()
+    return ran
 
 
 def begin(ports: Ports, pipeline: Pipeline, cleared: Cleared, options: ReleaseOptions) -> Run:
@@ -111,14 +116,17 @@ def begin(ports: Ports, pipeline: Pipeline, cleared: Cleared, options: ReleaseOp
     return replace(run, finished=finished) if finished else replace(run, reusable=unchanged(ports, pipeline, cleared))
 
 
-def unchanged(ports: Ports, pipeline: Pipeline, cleared: Cleared) -> Mapping[str, Reusable]:
-    """The content key of each image, and what the registry holds under it. Raises RemoteError, ConfigurationError."""
+def unchanged(ports: Ports, pipeline: Pipeline, cleared: Cleared | None) -> Mapping[str, Reusable]:
+    """The content key of each image, and what the registry holds under it. Raises RemoteError, ConfigurationError.
+
+    Without rules to go by there is no evidence either, and everything that is found is tested again.
+    """
     application = pipeline.job.application.config.application
     return find_reusable(
         ports,
         {name: keyed_spec(pipeline, name) for name in pipeline.targets},
         tuple(pipeline.targets.values()),
-        lambda: evidence_of(ports.repository, cleared.base_tip, application),
+        lambda: evidence_of(ports.repository, cleared.base_tip, application) if cleared else frozenset(),
     )
 
 
@@ -126,8 +134,8 @@ def graph_to_run(run: Run, options: ReleaseOptions) -> Graph:
     """The graph, without what is done already. Raises Refused where ``--from-stage`` skips what nobody can prove."""
     graph = run.pipeline.graph
     if run.finished is not None:
-        graph = graph.skipping(_made_already(graph))
-    graph = graph.skipping(dict(_unchanged_stages(run, graph)))
+        graph = graph.skipping(made_already(graph))
+    graph = graph.skipping(dict(unchanged_stages(run, graph)))
     if options.from_stage is not None:
         graph = starting_at(graph, options.from_stage, run)
     return graph
@@ -138,7 +146,7 @@ def jobs_for(config: ApplicationConfig) -> int:
     return config.jobs or min(_MOST_JOBS, os.cpu_count() or 1)
 
 
-def _made_already(graph: Graph) -> Mapping[str, str]:
+def made_already(graph: Graph) -> Mapping[str, str]:
     """A release that is pinned needs nothing that comes before the handoff."""
     handoff = next(node.name for node in graph.nodes if node.kind is Kind.HANDOFF)
     before = graph.ancestors(handoff)
@@ -146,7 +154,7 @@ def _made_already(graph: Graph) -> Mapping[str, str]:
     return {node.name: _RELEASED for node in graph.nodes if node.name in made and node.kind is not Kind.PREFLIGHT}
 
 
-def _unchanged_stages(run: Run, graph: Graph) -> Iterator[tuple[str, str]]:
+def unchanged_stages(run: Run, graph: Graph) -> Iterator[tuple[str, str]]:
     """The stages that an unchanged image spares: its build, and its test where that is proven."""
     for node in graph.nodes:
         reusable = run.reusable.get(node.image or "")
