@@ -211,7 +211,15 @@ def _proposed(looking: Looking, scene: Scene, names: set[str]) -> tuple[Proposed
     found = [
         Proposed(place[0], place[1], one)
         for one in open_ones
-        if (place := target_of(one)) is not None and place[0] in names and own in (None, place[1])
+        if (place := target_of(one)) is not None and place[0] in names and _is_about(looking, own, place[1])
     ]
     order = {name: number for number, name in enumerate(scene.policy.environments)}
     return tuple(sorted(found, key=lambda one: (order[one.environment], one.pull_request.number)))
+
+
+def _is_about(looking: Looking, application: str | None, scope: str) -> bool:
+    """The scope is the application, or a hold of one of its images; a veto may be about any."""
+    if application is None or scope == application:
+        return True
+    kind, colon, subject = scope.partition(":")
+    return bool(colon) and (kind == Veto.kind or subject in {str(image) for image in looking.own_images})
