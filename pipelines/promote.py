@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from orchestrator.core.change import ChangePlan
+from orchestrator.core.delivery import Merge
 from orchestrator.core.environment import Policy, Strategy, Waiver
 from orchestrator.core.errors import HybridCIError, Refused
 from orchestrator.core.names import BranchName
@@ -194,7 +195,9 @@ class _Teller:
             remote=self.at.sources,
         )
         text = describer(plan)
-        return text if text.found else replace(text, waiting=waits_for_more_than_people(judged, one.environment))
+        if text.found or not text.waiting or one.environment.delivery.merge is Merge.AUTO:
+            return text
+        return replace(text, waiting=waits_for_more_than_people(judged, one.environment))
 
 
 # --- waiting --------------------------------------------------------------------------------------------------------

@@ -34,7 +34,13 @@ applications:
   shop: {images: ["ghcr.io/acme/shop/*"]}
 registries: ["ghcr.io/acme/**"]
 """
-FOLDERS = ("apps/shop/dev", "apps/shop/staging", "clusters/prod-eu/shop", "clusters/prod-us/shop", "clusters/prod-ap/shop")
+FOLDERS = (
+    "apps/shop/dev",
+    "apps/shop/staging",
+    "clusters/prod-eu/shop",
+    "clusters/prod-us/shop",
+    "clusters/prod-ap/shop",
+)
 UNSET = """\
 # {folder}
 images:
@@ -66,7 +72,9 @@ class Estate:
         files = {f"{folder}/kustomization.yaml": UNSET.format(folder=folder).encode() for folder in self.folders}
         commit_files(self.bare, {".hybrid-ci/environments.yaml": self.policy.encode(), **files})
 
-    def release(self, version: int, *repositories: Repository, folder: str = "apps/shop/dev", branch: str = "main") -> None:
+    def release(
+        self, version: int, *repositories: Repository, folder: str = "apps/shop/dev", branch: str = "main"
+    ) -> None:
         """A release landed in dev: what its pull request would have left on the base branch."""
         images = tuple(pinned(one, version) for one in repositories or (API, WORKER))
         source = CommitId(f"{version:040x}")
@@ -81,7 +89,9 @@ class Estate:
     def write(self, files: Mapping[str, str | None], message: str = "By hand") -> None:
         """Somebody commits."""
         commit_files(
-            self.bare, {path: text.encode() if text is not None else None for path, text in files.items()}, message=message
+            self.bare,
+            {path: text.encode() if text is not None else None for path, text in files.items()},
+            message=message,
         )
 
     def run(self, *arguments: str) -> Done:
