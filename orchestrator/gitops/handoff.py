@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from orchestrator.core.change import Change, ChangePlan
@@ -59,9 +60,10 @@ def hand_off(desk: Desk, change: Change, *, seen: Seen | None = None, seconds: f
     backoff = Backoff(desk.clock, deadline)
     tips = seen.tips if seen is not None and seen.fresh(desk.clock) else None
     while True:
-        outcome = attempt(desk, environment, change, tips)
-        if outcome is not None:
-            return outcome
+        with suppress(NotOpen):  # somebody merged or closed the pull request meanwhile: look again
+            outcome = attempt(desk, environment, change, tips)
+            if outcome is not None:
+                return outcome
         tips = None
         if not backoff.wait():
             raise RemoteError(
@@ -167,10 +169,7 @@ def _propose_once(
         plan = desk.plan(environment, wanted, base_tip)
     if wanted is None or plan.empty:
         return _superseded(desk, forge, standing, change)
-    try:
-        return _bring(desk, forge, environment, plan, standing)
-    except NotOpen:  # a person merged or closed it meanwhile
-        return None
+    return _bring(desk, forge, environment, plan, standing)
 
 
 def _bring(desk: Desk, forge: Forge, environment: Environment, plan: ChangePlan, standing: Standing) -> Outcome | None:

@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from orchestrator.core.change import Change
+from orchestrator.core.delivery import Merge
 from orchestrator.core.errors import RemoteError
 from orchestrator.gitops import plan
 from orchestrator.gitops.handoff import hand_off
@@ -82,6 +83,43 @@ def test_a_newer_release_races_an_open_pull_request_of_an_older_one() -> None:
         return town
 
     assert explore(standing, jobs_of(change(2), change(3)), _newest_wins, commute) > 50
+
+
+@pytest.mark.parametrize("waiting", ["release2", "release3"])
+def test_a_release_that_waits_races_one_that_does_not(waiting: str) -> None:
+    """The open pull request is a draft when the release that it holds waits, and only then."""
+
+    def there() -> Town:
+        town = Town()
+        town.waiting = {waiting}
+        return town
+
+    def check(run: Run[Town]) -> None:
+        _newest_wins(run)
+        assert run.world.open_pulls()[0].draft == (waiting == "release3"), run.world.open_pulls()
+
+    assert explore(there, jobs_of(change(2), change(3)), check, commute) > 50
+
+
+@pytest.mark.parametrize("waiting", ["release2", "release3"])
+def test_a_draft_is_never_merged_by_a_race(waiting: str) -> None:
+    """Auto-merge is on: whatever the order, what waits for a gate does not reach the base."""
+
+    def there() -> Town:
+        town = Town()
+        town.waiting = {waiting}
+        town.deliver(merge=Merge.AUTO)
+        return town
+
+    def check(run: Run[Town]) -> None:
+        town = run.world
+        assert all(isinstance(one, Outcome | RemoteError) for one in run.results), run.results
+        merged = town.pinned("main", API)
+        assert waiting.removeprefix("release") not in merged, merged
+        town.hand_off(change(3))
+        assert town.pinned("main", API) == ({"3"} if waiting == "release2" else merged)
+
+    assert explore(there, jobs_of(change(2), change(3)), check, commute) > 50
 
 
 def test_two_writers_of_one_branch_lose_nothing() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from orchestrator.config.loader import load_policy
 from orchestrator.core.change import Change, ChangePlan
@@ -33,6 +34,8 @@ class Town:
     clock: FakeClock = field(default_factory=FakeClock)
     git: SimulatedGitServer = field(default_factory=SimulatedGitServer)
 
+    waiting: set[str] = field(default_factory=set)  # releases that a gate lets wait
+
     def __post_init__(self) -> None:
         self.forge = SimulatedForgeServer(self.git, self.clock)
         self.policy: Policy = policy()
@@ -52,9 +55,10 @@ class Town:
         )
         return repository, SimulatedForge(self.forge, before_call=lambda method: told("forge", method))
 
-    def desk(self, hook: Hook | None = None, *, reopen: bool = False) -> Desk:
+    def desk(self, hook: Hook | None = None, *, reopen: bool = False, made: str | None = None) -> Desk:
         repository, forge = self.clients(hook)
-        return Desk(repository, forge, self.policy, self.clock, describe, IDENTITY, reopen, policy_at=self._policy_at)
+        write = partial(describe, waiting=self.waiting, made=made)
+        return Desk(repository, forge, self.policy, self.clock, write, IDENTITY, reopen, policy_at=self._policy_at)
 
     def _policy_at(self, commit: CommitId) -> Policy:
         content = self.git.commits[commit].files[RepoPath(POLICY_PATH)]
@@ -63,6 +67,16 @@ class Town:
 
     def hand_off(self, change: Change) -> Outcome:
         return hand_off(self.desk(), change)
+
+    def deliver(self, **settings: object) -> None:
+        """From now on the policy handles the pull requests of dev so."""
+        dev = self.policy.environments["dev"]
+        delivery = replace(dev.delivery, **settings)  # type: ignore[arg-type]  # as a test writes it
+        every = {**self.policy.environments, "dev": replace(dev, delivery=delivery)}
+        self.policy = replace(self.policy, environments=every)
+
+    def forge_client(self, actor: str = "hybrid-ci") -> SimulatedForge:
+        return SimulatedForge(self.forge, actor)
 
     def pinned(self, ref: str, image: Repository) -> set[str | None]:
         """The tags of every pin of the image in the tree of a ref, with a digest each."""
@@ -89,9 +103,16 @@ class Town:
         SimulatedForge(self.forge, "a person").merge(number, view.head_commit)
 
 
-def describe(plan: ChangePlan) -> PullRequestText:
-    """As short as it can be."""
+def describe(
+    plan: ChangePlan, waiting: Collection[str] = (), made: str | None = None, gates: str = ""
+) -> PullRequestText:
+    """As short as it can be. ``made``: the release of the run that writes it, where others are only found."""
     pins = ", ".join(str(pin.after) for pin in plan.pins)
     return PullRequestText(
-        f"{plan.change.release} to {plan.change.environment}", plan.change.release, lambda room: f"Pins: {pins}"
+        f"{plan.change.release} to {plan.change.environment}",
+        plan.change.release,
+        lambda room: f"Pins: {pins}",
+        waiting=plan.change.release in waiting,
+        gates=gates,
+        found=made is not None and plan.change.release != made,
     )
