@@ -301,9 +301,9 @@ class DockerEngine:
 
     def abort(self) -> None:
         """End and remove all that this process has running there; nothing can be started afterwards."""
-        if self._made_containers is not None:
+        if "_client" in self.__dict__:
             with engine_errors(self._host):
-                self._made_containers.abort()
+                self._containers.abort()  # made now where none was: a stage may be about to begin
 
     def push(self, image: BuiltImage, target: TaggedImage, reporter: Reporter, stage: str) -> Digest | None:
         """Tag and push. Gives the digest that the engine claims, if it does.

@@ -94,6 +94,15 @@ def test_abort_removes_what_other_threads_have_running_and_lets_nothing_begin(
         engine.run(image, RunSpec(("true",)), RecordingReporter(), "test")
 
 
+def test_abort_comes_in_time_for_a_stage_that_is_about_to_begin(
+    engine: DockerEngine, image: BuiltImage, look: Look
+) -> None:
+    engine.abort()
+    with pytest.raises(RemoteError, match="interrupted"):
+        engine.run(image, RunSpec(("sleep", "600")), RecordingReporter(), "test")
+    assert look.containers(image) == []
+
+
 def test_an_image_that_is_nowhere_is_one_clear_error(engine: DockerEngine, base_image: str) -> None:
     reporter = RecordingReporter()
     found = engine.obtain("db", ImageReference.parse(base_image), reporter, "stage")
