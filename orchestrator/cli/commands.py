@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pins": ("orchestrator.cli.pins", "List every pin in files or folders."),
     "set-image": ("orchestrator.cli.set_image", "Set images in local files, touching no other byte."),
     "status": ("orchestrator.cli.status", "Show which image runs where, since when, and how far behind."),
+    "diff": ("orchestrator.cli.diff", "Compare two environments, or show what a pull request changes."),
     "hold": ("orchestrator.cli.hold", "Keep an image of an environment as it is: set, list, lift."),
     "veto": ("orchestrator.cli.veto", "Keep a digest out of an environment: set, list, lift."),
     "forge": ("orchestrator.cli.forge", "Look into the embedded local forge, and act on it."),

@@ -30,6 +30,7 @@ INVOCATIONS: dict[str, list[list[str]]] = {
     "set-image": [["set-image", "r.example/x:1", "../seed", "--dry-run"], ["set-image"]],
     "forge": [["forge", "list", "../gitops.git"], ["forge", "show", "../gitops.git", "99"]],
     "schema": [["schema"], ["schema", "nothing"]],
+    "diff": [["diff", "dev", "staging"], ["--verbose", "diff", "--pr", "99"], ["diff", "dev", "nowhere"]],
     "status": [["status"], ["--verbose", "status", "--output", "json"], ["status", "--gitops", "https://x:y@g.example/z"]],
 }
 

@@ -42,6 +42,24 @@ images:
   worker: {repository: ghcr.io/acme/shop/worker}
 """
 
+DEPLOYMENT = b"""\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  template:
+    spec:
+      containers:
+        - {name: api, image: ghcr.io/acme/shop/api}
+        - {name: worker, image: ghcr.io/acme/shop/worker}
+"""
+SECRET = b"""\
+apiVersion: v1
+kind: Secret
+metadata: {name: token}
+stringData: {token: hunter2-is-not-shown}
+"""
+
 
 def digest(name: str) -> Digest:
     return Digest.of(name.encode())
@@ -96,6 +114,8 @@ class World:
         self.app.mkdir()
         (self.app / "hybrid-ci.yaml").write_text(CONFIG)
         files: dict[str | bytes, bytes] = {".hybrid-ci/environments.yaml": POLICY.encode()}
+        files |= {"apps/shop/base/kustomization.yaml": b"resources: [api.yaml, token.yaml]\n"}
+        files |= {"apps/shop/base/api.yaml": DEPLOYMENT, "apps/shop/base/token.yaml": SECRET}
         for name in ENVIRONMENTS:
             self.running[name] = {API: pinned(API, 1), WORKER: pinned(WORKER, 1)}
             files[overlay(name)] = kustomization(*self.running[name].values())
