@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from orchestrator.core.environment import Strategy
-from orchestrator.core.image import Digest, ImageReference, Repository, TaggedImage
+from orchestrator.core.image import Digest, ImageReference, TaggedImage
 from orchestrator.core.names import CommitId
 from orchestrator.core.release import Release, ReleasedImage, SourceCommit
 from orchestrator.images.base import Registry
+from orchestrator.images.tagging import revision_of
 from orchestrator.manifests.pins import ScanOptions, find_pins
 from pipelines.ports import Job, Ports
 from pipelines.preflight import Cleared
 from pipelines.resolve import described
 from pipelines.targets import Target
-
-_REVISION = "org.opencontainers.image.revision"
 
 
 def released_before(ports: Ports, job: Job, targets: Sequence[Target], cleared: Cleared) -> Release | None:
@@ -61,17 +60,6 @@ def _digests(ports: Ports, job: Job, cleared: Cleared, commit: CommitId) -> Mapp
 
 
 def _served(registry: Registry, source: SourceCommit, target: Target, digest: Digest | None) -> ReleasedImage | None:
-    if digest is None or _revision(registry, target.image.repository, digest) != str(source.id):
+    if digest is None or revision_of(registry, target.image.repository, digest) != str(source.id):
         return None
     return described(registry, target.name, ImageReference(target.image.repository, target.image.tag, digest), digest)
-
-
-def _revision(registry: Registry, repository: Repository, digest: Digest) -> str | None:
-    """The revision label of an image manifest; None for an index, and for what is not there."""
-    manifest = registry.manifest(repository, digest)
-    if manifest is None or manifest.config is None:
-        return None
-    inner = registry.config(repository, manifest.config).get("config")
-    labels = inner.get("Labels") if isinstance(inner, dict) else None
-    revision = labels.get(_REVISION) if isinstance(labels, dict) else None
-    return revision if isinstance(revision, str) else None

@@ -26,6 +26,7 @@ from orchestrator.images.context import plan_context
 from orchestrator.images.proof import Proof, prove
 from orchestrator.images.publish import gather
 from orchestrator.images.tagging import REVISION, labels_of
+from pipelines.platforms import platforms_of, tested_platforms
 from pipelines.ports import Ports
 from pipelines.targets import Target
 
@@ -91,7 +92,8 @@ class _Keys:
         self._own = {target.image.repository: target.name for target in targets}
         self._own |= {handed_repository(target.name): target.name for target in targets}
         self._labels = {target.name: target.config.labels for target in targets}
-        self._native = ports.engine.platform() if any(spec.platform is None for spec in specs.values()) else None
+        self._platforms = {target.name: platforms_of(target) for target in targets}
+        self._native = () if all(self._platforms.values()) else (ports.engine.platform(),)
         self._digests = self._resolve_bases(ports.registry)
         self._known: dict[str, ContentKey] = {}
 
@@ -103,8 +105,7 @@ class _Keys:
                 written: self._content(name, reference, (*above, name))
                 for written, reference in named_bases(self._contexts[name].dockerfile, spec.arguments).items()
             }
-            platform = spec.platform or self._native
-            platforms = [platform] if platform else []
+            platforms = self._platforms[name] or self._native
             self._known[name] = content_key(spec, self._contexts[name], self._labels[name], platforms, contents)
         return self._known[name]
 
@@ -135,14 +136,15 @@ def origin_of(registry: Registry, target: Target, digest: Digest) -> Origin:
     return Origin(tag if isinstance(tag, str) else None, _commit(revision))
 
 
-def fetch_proven(ports: Ports, target: Target, reusable: Reusable) -> BuiltImage:
+def fetch_proven(ports: Ports, target: Target, reusable: Reusable, platform: Platform | None = None) -> BuiltImage:
     """The image that the key leads to, in the engine, and proven to be what the registry serves.
 
     Raises ProofBroken, RemoteError.
     """
     assert reusable.found is not None  # noqa: S101  (nobody fetches what was not found)
     pinned = PinnedImage(target.image.repository, reusable.found)
-    platform = Platform.parse(target.config.platform) if target.config.platform else None
+    wanted = tested_platforms(target, ports.engine.platform() if target.config.platforms else None)
+    platform = platform or wanted[0]
     image = ports.engine.fetch(target.name, pinned, platform, ports.reporter, f"test {target.name}")
     _prove(ports, target, reusable.found, image)
     return image
@@ -167,8 +169,7 @@ def adopt(ports: Ports, target: Target, digest: Digest, fetched: BuiltImage | No
         kept_pin(ports.registry, target, digest, origin),
         "index" if served.is_index else "manifest",
         proof.config if proof else served.config,
-        (proof.platform,) if proof else (),
-        origin.commit,
+        built_from=origin.commit,
     )
 
 
@@ -194,7 +195,7 @@ def _prove(ports: Ports, target: Target, digest: Digest, image: BuiltImage) -> P
 def definition_key(target: Target) -> str:
     """A key of how an image is tested: another test, or another time limit, is another definition."""
     tests = [test.model_dump(mode="json") for test in target.config.tests]
-    return hashlib.sha256(json.dumps(["tests 1", tests], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(["tests 1", tests, target.config.emulated], sort_keys=True).encode()).hexdigest()
 
 
 def _reusable(target: Target, key: ContentKey, digest: Digest | None, proven: frozenset[Tested]) -> Reusable:
