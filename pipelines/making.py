@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.config.application import ImageNeed, TestConfig
 from orchestrator.core.change import Action, Change, ChangePlan
-from orchestrator.core.errors import RemoteError, WorkFailed
-from orchestrator.core.image import Digest, TaggedImage
+from orchestrator.core.errors import ConfigurationError, RemoteError, WorkFailed
+from orchestrator.core.image import Digest, Platform, TaggedImage
 from orchestrator.core.release import (
     CaseCounts,
     RecordReference,
@@ -27,9 +27,10 @@ from orchestrator.images.base import BuildSpec, BuiltImage
 from orchestrator.images.bases import handed_repository
 from orchestrator.images.publish import publish
 from orchestrator.images.tagging import REVISION, put_tag
-from orchestrator.images.testing import CommandTest, HttpTest, ImageTest, run_test
+from orchestrator.images.testing import CommandTest, HttpTest, ImageTest, ImageTestReport, run_test
 from orchestrator.reports.claims import RECORD_TYPE, image_claim
 from pipelines.handing_off import desk_for, hand_off_stage, plan_now
+from pipelines.platforms import platforms_of, publish_index, tested_platforms
 from pipelines.ports import Ports
 from pipelines.preflight import Cleared
 from pipelines.reuse import Reusable, adopt, fetch_proven
@@ -56,6 +57,7 @@ class Run:
     reusable: Mapping[str, Reusable] = field(default_factory=dict)  # by image: what its content key leads to
     built: dict[str, BuiltImage] = field(default_factory=dict)
     fetched: dict[str, BuiltImage] = field(default_factory=dict)
+    foreign: dict[tuple[str, Platform], BuiltImage] = field(default_factory=dict)  # further platforms of both
     tests: dict[str, list[TestResult]] = field(default_factory=dict)
     pushed: dict[str, ReleasedImage] = field(default_factory=dict)
     records: dict[str, RecordReference] = field(default_factory=dict)
@@ -88,13 +90,41 @@ class Run:
         reusable = self.reusable.get(name)
         return reusable.found if reusable is not None and name not in self.built else None
 
-    def image(self, name: str) -> BuiltImage:
-        """The image in the engine: as it was built here, or fetched and proven to be what the registry serves."""
+    def image(self, name: str, platform: Platform | None = None) -> BuiltImage:
+        """The image in the engine: as it was built here, or fetched and proven to be what the registry serves.
+
+        Raises ConfigurationError when it is not made for that platform, ProofBroken, RemoteError.
+        """
         with self._fetching:
             known = self.built.get(name) or self.fetched.get(name)
             if known is None:
-                known = self.fetched[name] = fetch_proven(self.ports, self.pipeline.targets[name], self.reusable[name])
-            return known
+                known = self.fetched[name] = self._fetch(name, platform)
+            if platform is None or platform.serves(known.platform):
+                return known
+            if (name, platform) not in self.foreign:
+                self.foreign[name, platform] = self._fetch(name, platform)
+            return self.foreign[name, platform]
+
+    def _fetch(self, name: str, platform: Platform | None) -> BuiltImage:
+        target = self.pipeline.targets[name]
+        if name in self.built or (platform is not None and platform not in platforms_of(target)):
+            raise ConfigurationError(
+                f"the image {name} is not built for {platform}, and another one is built upon it for that",
+                where=str(self.pipeline.job.application.file),
+                hint=f"add it to images.{name}.platforms",
+            )
+        return fetch_proven(self.ports, target, self.reusable[name], platform)
+
+    def native_for(self, target: Target) -> Platform | None:
+        """The engine's own platform, where the image is for several and so it matters."""
+        return self.ports.engine.platform() if len(platforms_of(target)) > 1 else None
+
+    def tested_on(self, target: Target) -> tuple[Platform, ...]:
+        """The platforms on which this run tested the image; none where its tests were not run."""
+        if not self.tests.get(target.name):
+            return ()
+        wanted = tested_platforms(target, self.native_for(target))
+        return tuple(self.image(target.name, platform).platform for platform in wanted)
 
     def _tested(self, name: str) -> Tested | None:
         """What the trailers may say of the image: that it passed its tests, here or before."""
@@ -116,14 +146,32 @@ class Run:
 
 
 def build_image(run: Run, node: Node) -> None:
-    """Build the image, upon those of the project that it names."""
-    target, ports = run.target(node), run.ports
-    bases = {name: run.image(name) for name in run.pipeline.layout.bases[target.name]}
+    """Build the image for each of its platforms, upon those of the project that it names."""
+    target = run.target(node)
+    platforms: Sequence[Platform | None] = platforms_of(target) or (None,)
+    for platform in _native_first(run, platforms):
+        image = _build(run, node.name if len(platforms) == 1 else f"{node.name} {platform}", target, platform)
+        if target.name not in run.built:
+            run.built[target.name] = image
+        elif platform is not None:
+            run.foreign[target.name, platform] = image
+
+
+def _native_first(run: Run, platforms: Sequence[Platform | None]) -> Sequence[Platform | None]:
+    """The engine's own before the others: it is the one that further stages run."""
+    if len(platforms) == 1:
+        return platforms
+    native = run.ports.engine.platform()
+    return sorted(platforms, key=lambda platform: platform is None or not platform.serves(native))
+
+
+def _build(run: Run, name: str, target: Target, platform: Platform | None) -> BuiltImage:
+    bases = {base: run.image(base, platform) for base in run.pipeline.layout.bases[target.name]}
     spec = build_spec(run.pipeline, target.name, bases, labels_of(run.pipeline, target))
-    with stage(ports.reporter, node.name, ports.clock.monotonic) as ending:
-        image = ports.builder.build(spec, ports.reporter)
+    with stage(run.ports.reporter, name, run.ports.clock.monotonic) as ending:
+        image = run.ports.builder.build(replace(spec, platform=platform), run.ports.reporter)
         ending.text = f"done, {image.engine_id.short}"
-    run.built[target.name] = image
+    return image
 
 
 def keyed_spec(pipeline: Pipeline, name: str) -> BuildSpec:
@@ -155,16 +203,11 @@ def labels_of(pipeline: Pipeline, target: Target) -> dict[str, str]:
 
 def check_image(run: Run, node: Node) -> None:
     """Run the image's tests. Raises WorkFailed when one fails; the rest still run, so that one look tells all."""
-    target, ports = run.target(node), run.ports
+    target = run.target(node)
     if not target.config.tests:
-        ports.reporter.warn(f"the image {target.name} has no tests")
-    reports = []
-    for config in target.config.tests:
-        name = f"{node.name}/{config.name}"
-        with stage(ports.reporter, name, ports.clock.monotonic) as ending:
-            report = run_test(ports.engine, run.image(target.name), _test_spec(config), ports.reporter, ports.clock)
-            reports.append(report)
-            ending.text = report.summary if report.passed else f"failed: {report.summary}"
+        run.ports.reporter.warn(f"the image {target.name} has no tests")
+    platforms = tested_platforms(target, run.native_for(target))
+    reports = [report for platform in platforms for report in _reports(run, node, platform, many=len(platforms) > 1)]
     failed = [report for report in reports if not report.passed]
     if failed:
         raise WorkFailed(
@@ -174,6 +217,16 @@ def check_image(run: Run, node: Node) -> None:
             hint="fix the code or the test; the lines above are the end of its log",
         )
     run.tests[target.name] = [_result(target.name, one.name, one.seconds, one.cases) for one in reports]
+
+
+def _reports(run: Run, node: Node, platform: Platform | None, *, many: bool) -> Iterator[ImageTestReport]:
+    target, ports = run.target(node), run.ports
+    for config in target.config.tests:
+        with stage(ports.reporter, f"{node.name}/{config.name}", ports.clock.monotonic) as ending:
+            image = run.image(target.name, platform)
+            report = run_test(ports.engine, image, _test_spec(config), ports.reporter, ports.clock)
+            ending.text = report.summary if report.passed else f"failed: {report.summary}"
+        yield replace(report, name=f"{report.name} ({platform})") if many else report
 
 
 def all_tested(run: Run, node: Node) -> None:
@@ -191,6 +244,7 @@ def push_image(run: Run, node: Node) -> None:
         else:
             image = _published(run, target)
             ending.text = f"done, {image.pinned.digest.short} proven"
+        image = replace(image, platforms=run.tested_on(target))
         if image.pinned.tag is not None:
             wanted = TaggedImage(image.pinned.repository, image.pinned.tag)
             revision, immutable = str(run.pipeline.job.source.id), run.immutable_tags
@@ -205,6 +259,10 @@ def _published(run: Run, target: Target) -> ReleasedImage:
     """Push what was built: under its content key first, so that a run that is killed here is found by the next one."""
     ports, reusable = run.ports, run.reusable.get(target.name)
     place = TaggedImage(target.image.repository, reusable.key.tag) if reusable is not None else target.image
+    revision = str(run.pipeline.job.source.id)
+    if len(platforms := platforms_of(target)) > 1:
+        built = {platform: run.image(target.name, platform) for platform in platforms}
+        return publish_index(ports, target, place, built, revision)
     published = publish(
         ports.engine,
         ports.registry,
@@ -212,12 +270,11 @@ def _published(run: Run, target: Target) -> ReleasedImage:
         place,
         ports.reporter,
         ports.clock,
-        labels={REVISION: str(run.pipeline.job.source.id)},
+        labels={REVISION: revision},
         immutable=reusable is None and run.immutable_tags,
     )
     proof = published.proof
-    pinned = target.image.pinned(proof.digest)
-    return ReleasedImage(target.name, pinned, proof.kind, proof.config, (proof.platform,))
+    return ReleasedImage(target.name, target.image.pinned(proof.digest), proof.kind, proof.config)
 
 
 def record_image(run: Run, target: Target, image: ReleasedImage) -> None:

@@ -22,6 +22,7 @@ from pipelines.finished import released_before
 from pipelines.from_stage import starting_at
 from pipelines.handing_off import desk_for, plan_now
 from pipelines.making import Run, all_tested, build_image, check_image, hand_off, keyed_spec, push_image
+from pipelines.platforms import check_tested
 from pipelines.ports import Job, Ports
 from pipelines.preflight import Cleared, clear, refuse_dirty, tell_unknown_order
 from pipelines.reuse import Reusable, find_reusable, kept_pin, origin_of
@@ -194,6 +195,8 @@ def preflight(ports: Ports, pipeline: Pipeline, environment: str, options: Relea
         check_stages(pipeline, options.approved)
     repositories = [target.image.repository for target in released]
     cleared = clear(ports, job, environment, repositories, builds=True, writes=not options.dry_run)
+    if cleared.policy.require_tested_platforms:
+        check_tested(cleared.policy, released, ports.engine.platform())
     # Planning with unknown digests finds an image that no manifest holds before an hour of building does.
     plan_release(ports, job, cleared, unbuilt(job, released, {}))
     return cleared

@@ -99,6 +99,13 @@ class ImageConfig(Model):
     target: str | None = Field(default=None, description="Build stage to stop at.")
     labels: dict[str, str] = Field(default_factory=dict, description="Further labels for the image.")
     platform: PlatformName | None = Field(default=None, description="Platform to build for, such as linux/amd64.")
+    platforms: list[PlatformName] = Field(
+        default_factory=list, description="Several platforms: each is built, and an index over them is pinned."
+    )
+    emulated: list[PlatformName] = Field(
+        default_factory=list,
+        description="Those of 'platforms' whose tests the engine can run by emulation; its own is always tested.",
+    )
     secrets: list[SecretName] = Field(
         default_factory=list,
         description="Variables (or NAME_FILE) that build steps may read: RUN --mount=type=secret,id=NAME. Takes "
@@ -121,6 +128,16 @@ class ImageConfig(Model):
     tests: list[TestConfig] = Field(
         default_factory=list, description="What the built image must pass before it is pushed."
     )
+
+    @model_validator(mode="after")
+    def _platforms(self) -> ImageConfig:
+        if self.platform is not None and self.platforms:
+            raise ValueError("give either 'platform' or 'platforms'")
+        if len(set(self.platforms)) < len(self.platforms):
+            raise ValueError("a platform stands twice in 'platforms'")
+        if unknown := [platform for platform in self.emulated if platform not in self.platforms]:
+            raise ValueError(f"{unknown[0]} is emulated, and not one of 'platforms'")
+        return self
 
 
 class GitOpsConfig(Model):

@@ -27,7 +27,7 @@ from orchestrator.images.build_arguments import check_build_arguments
 from orchestrator.images.context import plan_context
 from orchestrator.images.dockerfile import Instruction, instructions
 from orchestrator.images.errors import EngineUnreachable
-from orchestrator.images.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from orchestrator.images.manifest import DOCKER_MANIFEST, INDEXES, OCI_INDEX, OCI_MANIFEST
 from orchestrator.images.push_stream import pull_error, push_error
 from tests.simulators.registry import Faults, SimulatedRegistry, StoredRepository
 
@@ -275,7 +275,7 @@ def _make(spec: BuildSpec, content: str, store: Store) -> tuple[BuiltImage, byte
 def _fetched(name: str, digest: Digest, stored: StoredRepository, store: Store) -> SimulatedImage:
     """The image of this digest (an index's first manifest) out of a registry's shelf."""
     kind, content = stored.manifests[digest]
-    index = content if kind == OCI_INDEX else None
+    index = content if kind in INDEXES else None
     manifest = stored.manifests[Digest(json.loads(content)["manifests"][0]["digest"])][1] if index else content
     config = stored.blobs[Digest(json.loads(manifest)["config"]["digest"])]
     layers = [stored.blobs[Digest(layer["digest"])] for layer in json.loads(manifest)["layers"]]
