@@ -134,13 +134,37 @@ def _history(application: LoadedApplication | None, gitops: RemoteURL, sources: 
 @contextmanager
 def open_job(settings: Settings) -> Iterator[tuple[Ports, Job]]:
     """The same with the source commit of the application's repository."""
-    from orchestrator.git.changed import changed_paths
+    with open_ports(settings) as (ports, around):
+        yield ports, _job(around)
+
+
+@contextmanager
+def open_building(settings: Settings) -> Iterator[tuple[Ports, Job]]:
+    """The same without any login for the GitOps repository and without a forge: for who only makes images.
+
+    None of these secrets is even read.
+    """
+    application = load_application(settings.config)
+    around = Surroundings(application, detect(), signals(), _identity({}).address)
+    with ExitStack() as stack:
+        yield _ports(settings, _Place.of(application), None, stack), _job(around)
+
+
+def _job(around: Surroundings) -> Job:
+    from orchestrator.git.changed import changed_paths, difference, file_at
     from orchestrator.git.source import read_source
 
-    with open_ports(settings) as (ports, around):
-        source = _on_branch(read_source(around.application.directory), around.ci)
-        changed = partial(changed_paths, around.application.directory, _before(around.ci))
-        yield ports, Job(around.application, around.ci, around.signals, around.identity, source, changed)
+    directory, ci = around.application.directory, around.ci
+    return Job(
+        around.application,
+        ci,
+        around.signals,
+        around.identity,
+        _on_branch(read_source(directory), ci),
+        partial(changed_paths, directory, _before(ci)),
+        difference=partial(difference, directory, before=ci.before, ci=ci.is_ci),
+        earlier=partial(file_at, directory),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +196,8 @@ class _Place:
         )
 
 
-def _ports(settings: Settings, place: _Place, identity: Identity, stack: ExitStack) -> Ports:
+def _ports(settings: Settings, place: _Place, identity: Identity | None, stack: ExitStack) -> Ports:
+    """``identity`` None: nobody hands off, so nobody logs in to the GitOps repository."""
     from orchestrator.gitops.repository import GitRepository
     from orchestrator.images.buildkit import Builders, BuildKit
     from orchestrator.images.docker_engine import DockerEngine
@@ -190,18 +215,20 @@ def _ports(settings: Settings, place: _Place, identity: Identity, stack: ExitSta
         closing(HttpRegistry(logins, clock=clock, ca_bundle=_ca_bundle(os.environ), seconds=patience))
     )
     remote = _Remote(place.url, clock, patience)
-    forge, git_logins = _forge(place.forge, remote, place.directory, identity, stack)
+    forge, git_logins = None, GitCredentials(ca_bundle=_ca_bundle(os.environ))
+    if identity is not None:
+        forge, git_logins = _forge(place.forge, remote, place.directory, identity, stack)
     repository = stack.enter_context(
         closing(
             GitRepository(
                 place.url,
                 credentials=git_logins,
-                identity=identity,
+                identity=identity or Identity(),
                 clock=clock,
                 patience=patience,
                 hints=place.hints,
                 cache=settings.git_cache,
-                signer=_signer(os.environ),
+                signer=_signer(os.environ) if identity is not None else None,
                 reporter=reporter,
             )
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from orchestrator.ci.environment import CIEnvironment
 from orchestrator.ci.guard import Signal
 from orchestrator.config.loader import LoadedApplication
+from orchestrator.core.difference import Difference
 from orchestrator.core.image import Repository
 from orchestrator.core.names import BranchName, CommitId
 from orchestrator.core.order import Ancestry
@@ -73,9 +74,15 @@ class Job(Surroundings):
     """A release: the surroundings, and the commit that is built.
 
     ``changed`` tells which paths that commit changes (None: nobody can tell); it is asked only where a stage wants to
-    know. ``environment`` is where stages get their secrets from, and what their conditions may look at.
+    know. ``environment`` is where stages get their secrets from, and what their conditions may look at. ``difference``
+    tells the same since a base that somebody names (None: the push before), with the reason where nobody can tell;
+    ``earlier`` a file as it was in another commit.
     """
 
     source: SourceCommit
     changed: Callable[[], frozenset[str] | None] = field(default=lambda: None, repr=False)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    difference: Callable[[str | None], Difference] = field(
+        default=lambda base: Difference(None, reason="nobody looked"), repr=False
+    )
+    earlier: Callable[[CommitId, str], bytes | None] = field(default=lambda commit, path: None, repr=False)

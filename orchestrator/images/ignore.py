@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -68,6 +68,25 @@ def select(context: Path, patterns: Sequence[str]) -> Selection:
             if is_folder and (verdict is _Verdict.SENT or rules.may_come_back_below(path)):
                 pending.append((path, hits))
     return Selection(tuple(sorted(paths)), tuple(sorted(left_out)))
+
+
+def sent_of(context: Path, paths: Iterable[str], patterns: Sequence[str]) -> tuple[str, ...]:
+    """Those of these paths that a build would get, or got while they were still there. Raises ConfigurationError."""
+    rules = _Rules(patterns)
+    return tuple(path for path in paths if _is_sent(rules, context, path))
+
+
+def _is_sent(rules: _Rules, context: Path, path: str) -> bool:
+    parts, hits = path.split("/"), rules.none
+    for depth in range(1, len(parts)):
+        folder = "/".join(parts[:depth])
+        hits = rules.hits(folder, hits)
+        if rules.verdict(hits) is not _Verdict.SENT and not rules.may_come_back_below(folder):
+            return False
+    verdict = rules.verdict(rules.hits(path, hits))
+    if verdict is _Verdict.KEPT_BACK and path.endswith(_KEY_SUFFIXES):
+        return not (context / path).is_file() or not _is_key(context / path)  # of one that is gone nobody can tell
+    return verdict is _Verdict.SENT
 
 
 _Hits = tuple[bool, ...]
