@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, cast
@@ -12,7 +12,15 @@ from typing import Any, Self, cast
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from orchestrator.core.errors import ConfigurationError, HybridCIError, RemoteError, TimedOut
-from orchestrator.core.image import Digest, ImageReference, InvalidReference, PinnedImage, Platform, TaggedImage
+from orchestrator.core.image import (
+    Digest,
+    ImageReference,
+    InvalidReference,
+    PinnedImage,
+    Platform,
+    Repository,
+    TaggedImage,
+)
 from orchestrator.core.secret import Redactor
 from orchestrator.engine.clock import Clock, Deadline, SystemClock
 from orchestrator.engine.events import Reporter
@@ -55,7 +63,6 @@ class DockerEngine:
         self._build_seconds = build_seconds
         self._lock = threading.Lock()
         self._made_containers: Containers | None = None
-        self._local_names: set[TaggedImage] = set()
 
     @cached_property
     def _client(self) -> EngineClient:
@@ -89,18 +96,9 @@ class DockerEngine:
         self.close()
 
     def close(self) -> None:
-        """Give up the names that bases had for the builds upon them, and end the connections."""
+        """End the connections."""
         if "_client" in self.__dict__:
-            for local in self._local_names:
-                with suppress(HybridCIError), engine_errors(self._host):
-                    self._forget(local)
             self._client.close()
-
-    def _forget(self, local: TaggedImage) -> None:
-        """Take a name off its image. It keeps its last one: without any, the engine would throw the image away."""
-        names = self._client.inspect_image(str(local)).get("RepoTags") or ()  # type: ignore[no-untyped-call]
-        if len(names) > 1:
-            self._client.remove_image(str(local), noprune=True)
 
     # --- ContainerEngine: what answers ----------------------------------------------------------------------------
 
@@ -174,7 +172,6 @@ class DockerEngine:
             for base in spec.bases.values():
                 local = local_reference(base)
                 self._client.tag(base.engine_id.value, str(local.repository), local.tag, force=True)
-                self._local_names.add(local)
 
     def _base_logins(self, dockerfile: bytes) -> dict[str, dict[str, str]]:
         """The logins for the registries that the Dockerfile names, and for no other."""
@@ -212,6 +209,19 @@ class DockerEngine:
         with engine_errors(self._host):
             version = self._client.version()
         return Platform(str(version.get("Os")), str(version.get("Arch")))
+
+    def holds(self, reference: ImageReference) -> Digest | None:
+        """The registry's digest of an image that is here, else its id; None when it is not here."""
+        with engine_errors(self._host):
+            try:
+                inspected = self._client.inspect_image(str(reference))  # type: ignore[no-untyped-call]
+            except ImageNotFound:
+                return None
+        for known in inspected.get("RepoDigests") or []:
+            repository, _, digest = str(known).partition("@")
+            if digest and _same_repository(repository, reference.repository):
+                return Digest(digest)
+        return describe(reference.repository.name, inspected).engine_id
 
     def fetch(
         self, name: str, image: PinnedImage, platform: Platform | None, reporter: Reporter, stage: str
@@ -340,6 +350,13 @@ def describe(name: str, inspected: Mapping[str, Any]) -> BuiltImage:
 def _with_algorithm(identity: str) -> str:
     """Podman's own API leaves ``sha256:`` off."""
     return identity if ":" in identity else f"sha256:{identity}"
+
+
+def _same_repository(text: str, repository: Repository) -> bool:
+    try:
+        return Repository.parse(text) == repository
+    except InvalidReference:  # <none>
+        return False
 
 
 def _same_platform(wanted: Platform, built: Platform) -> bool:
