@@ -10,12 +10,13 @@ from collections.abc import Iterable, Sequence
 
 from orchestrator.core.change import ChangePlan
 from orchestrator.core.environment import Environment
-from orchestrator.core.errors import Conflict, HybridCIError
+from orchestrator.core.errors import Conflict, HybridCIError, Refused
 from orchestrator.core.names import BranchName, CommitId
 from orchestrator.forges.base import (
     Commenting,
     Drafting,
     Forge,
+    NotOpen,
     PullRequest,
     PullRequestDraft,
     PullRequestState,
@@ -56,11 +57,19 @@ def propose(
 def open_pull_request(
     desk: Desk, forge: Forge, text: PullRequestText, head: BranchName, commit: CommitId | None
 ) -> PullRequest:
-    """Open one, or take over the one that somebody opened since we looked. Raises Conflict when it is not ours."""
+    """Open one, or take over the one that somebody opened since we looked.
+
+    Raises Conflict when it is not ours, NotOpen when the branch was merged meanwhile.
+    """
     draft = PullRequestDraft(
         text.title, text.body(longest=_longest(forge)), head, desk.policy.base, draft=_draft(forge, text)
     )
-    opened = forge.open(draft)
+    try:
+        opened = forge.open(draft)
+    except Refused:
+        if _is_merged(desk, head):
+            raise NotOpen(f"{head} was merged meanwhile", hint="run it again") from None
+        raise
     check_adoptable(desk, opened, head)
     return opened if _is_so(forge, opened, text) else bring_up_to_date(desk, forge, opened, text, commit)
 
@@ -155,6 +164,13 @@ def _draft(forge: Forge, text: PullRequestText) -> bool:
 
 def _longest(forge: Forge) -> int:
     return LONGEST_BODIES.get(forge.name, LONGEST_BODY)
+
+
+def _is_merged(desk: Desk, head: BranchName) -> bool:
+    """The base has everything that the branch has."""
+    base = desk.policy.base.ref
+    tips = desk.repository.tips([base, head.ref])
+    return base in tips and head.ref in tips and not desk.repository.commits(tips[base], tips[head.ref])
 
 
 def _is_ours(desk: Desk, head: BranchName, commit: CommitId) -> bool:

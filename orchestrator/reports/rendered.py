@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.reports.markdown import folded, quoted, summary
+from orchestrator.reports.markdown import code, folded, quoted, summary
 
 _CONTEXT = 3
 _NOTES = 120  # characters for what is said about those that were left out
@@ -45,7 +45,7 @@ def diff_rendered(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[
 def rendered_part(diffs: Sequence[ResourceDiff] | None, reason: str | None, room: int) -> str:
     """What changes in the cluster, a folded part for each resource. What does not fit is named without its diff."""
     if diffs is None:
-        told = f"Rendered manifests are not shown: {reason}." if reason else ""
+        told = f"Rendered manifests are not shown: {code(reason, 300)}." if reason else ""
         return told if len(told) <= room else ""
     if not diffs:
         told = "Rendered, nothing changes."

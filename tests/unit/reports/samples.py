@@ -8,6 +8,11 @@ from orchestrator.core.change import Action, Change, ChangePlan, FileEdit, Plann
 from orchestrator.core.image import Digest, ImageReference, PinnedImage, Platform
 from orchestrator.core.names import CommitId, RepoPath
 from orchestrator.core.release import CaseCounts, Release, ReleasedImage, SourceCommit, TestResult
+from orchestrator.core.verdict import Result, Verdict
+from orchestrator.forges.base import Comparison, SourceChange
+from orchestrator.reports.commits import SourceRange
+from orchestrator.reports.pull_request import Known
+from orchestrator.reports.rendered import ResourceDiff, diff_rendered
 
 BASE = CommitId("ba5e" + "0" * 36)
 SOURCE = SourceCommit(
@@ -92,3 +97,75 @@ def hostile(text: str) -> tuple[Release, ChangePlan]:
     )
     path = "envs/" + text.replace("/", "_").replace("\0", "")
     return release, plan_of(release, (moved(path, 1, "ghcr.io/acme/shop/api:1.4.1", release.pins[0]),), "prod")
+
+
+# --- what more is known of a change --------------------------------------------------------------------------------
+
+RUNNING, HOST = CommitId("0ddba11" + "0" * 33), "https://github.com/acme/shop"
+SUBJECTS = ("Take orders from abroad", "Round prices half up", "Log the order's number")
+
+
+def commits_between(count: int, subjects: tuple[str, ...] = SUBJECTS, author: str = "ada") -> Comparison:
+    """So many commits, newest first, as a forge tells them."""
+    told = [
+        SourceChange(
+            CommitId(f"{count - number:07x}" + "c" * 33),
+            subjects[number % len(subjects)],
+            author,
+            f"{HOST}/commit/{count - number:07x}" + "c" * 33,
+        )
+        for number in range(min(count, 100))
+    ]
+    return Comparison(count, 0, tuple(told), f"{HOST}/compare/{RUNNING}...{SOURCE.id}")
+
+
+def source_range(comparison: Comparison, *images: str) -> SourceRange:
+    return SourceRange(images or ("api",), RUNNING, SOURCE.id, comparison)
+
+
+VERDICTS = (
+    Verdict("hold", Result.PASS, "no hold stands in the way"),
+    Verdict("order", Result.PASS, "every image moves forward", overridden="the branch was renamed"),
+    Verdict(
+        "soak staging", Result.WAIT, "it runs in staging for 1 h of 24 h", until=datetime(2026, 3, 2, 12, tzinfo=UTC)
+    ),
+    Verdict("approvals acme/sre", Result.REFUSE, "0 of 2 approvals", link="https://github.com/acme/gitops/pull/7"),
+)
+DEPLOYMENT = "\n".join(
+    ["apiVersion: apps/v1", "kind: Deployment", "metadata:", "  name: api", "spec:", "  image: api:1.4.1", ""]
+)
+RENDERED = diff_rendered(
+    {"apps/v1 Deployment shop/api": DEPLOYMENT, "v1 ConfigMap shop/old": "kind: ConfigMap\n"},
+    {"apps/v1 Deployment shop/api": DEPLOYMENT.replace("1.4.1", "1.4.2"), "v1 Secret shop/new": "kind: Secret\n"},
+)
+RUN = "https://github.com/acme/shop/actions/runs/4711"
+ALL_KNOWN = Known(ONE, verdicts=VERDICTS, sources=(source_range(commits_between(3)),), run_url=RUN, rendered=RENDERED)
+
+TEN_NAMES = ("api", "billing", "cart", "catalogue", "fraud", "mail", "search", "stock", "web", "worker")
+TEN = Release(
+    "shop",
+    tuple(released(name, "1.4.2", f"{number:x}{number:x}") for number, name in enumerate(TEN_NAMES)),
+    SOURCE,
+    tuple(
+        TestResult(name, "unit", True, 10.0 + number, CaseCounts(100 + number)) for number, name in enumerate(TEN_NAMES)
+    ),
+)
+
+
+def ten_images(environment: str) -> ChangePlan:
+    """Ten images, each in four files of the environment."""
+    pins = [
+        moved(f"envs/{environment}/{name}/{part}.yaml", 10, f"{image.repository}:1.4.1@sha256:{'0d' * 32}", image)
+        for name, image in zip(TEN_NAMES, TEN.pins, strict=True)
+        for part in ("deployment", "job", "cron", "migration")
+    ]
+    return plan_of(TEN, tuple(pins), environment)
+
+
+def many_resources(count: int, lines: int) -> tuple[ResourceDiff, ...]:
+    """So many resources, each with a diff of so many lines."""
+    before = "".join(f"line {number}: old\n" for number in range(lines))
+    return diff_rendered(
+        {f"apps/v1 Deployment shop/d{number:03}": before for number in range(count)},
+        {f"apps/v1 Deployment shop/d{number:03}": before.replace("old", "new") for number in range(count)},
+    )
