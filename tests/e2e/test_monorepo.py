@@ -39,8 +39,8 @@ def events(stderr: str, kind: str) -> list[dict[str, Any]]:
     return [event for line in stderr.splitlines() if (event := json.loads(line))["event"] == kind]
 
 
-def layers(host: str, reference: str) -> list[str]:
-    inspected = json.loads(engine_api.request(host, "GET", f"/images/{reference}/json"))
+def layers(host: str, identity: str) -> list[str]:
+    inspected = json.loads(engine_api.request(host, "GET", f"/images/{identity}/json"))
     found: list[str] = inspected["RootFS"]["Layers"]
     return found
 
@@ -52,7 +52,7 @@ def test_five_images_are_released_in_parallel_and_stand_on_each_other(monorepo: 
     record = json.loads(done.stdout)
     assert (record["state"], [image["name"] for image in record["images"]]) == ("opened", list(IMAGES))
     assert {stage["name"]: stage["state"] for stage in record["stages"]}["migration-check"] == "done"
-    of = {image["name"]: layers(engine_host, f"{image['repository']}:{image['tag']}") for image in record["images"]}
+    of = {image["name"]: layers(engine_host, image["config"]) for image in record["images"]}
     for child, parent in (("database", "base"), ("api", "base"), ("worker", "base"), ("migrations", "api")):
         assert of[child][: len(of[parent])] == of[parent], f"{child} does not stand on the {parent} of this run"
     began = [event["stage"] for event in events(done.stderr, "stage-started")]
