@@ -94,7 +94,7 @@ class _Keys:
         self._labels = {target.name: target.config.labels for target in targets}
         self._platforms = {target.name: platforms_of(target) for target in targets}
         self._native = () if all(self._platforms.values()) else (ports.engine.platform(),)
-        self._digests = self._resolve_bases(ports.registry)
+        self._digests = self._resolve_bases(ports)
         self._known: dict[str, ContentKey] = {}
 
     def of(self, name: str, above: tuple[str, ...] = ()) -> ContentKey:
@@ -118,14 +118,14 @@ class _Keys:
             raise NoKey(f"what {reference} is now could not be found out", where=name)
         return str(digest)
 
-    def _resolve_bases(self, registry: Registry) -> Mapping[ImageReference, Digest]:
+    def _resolve_bases(self, ports: Ports) -> Mapping[ImageReference, Digest]:
         """What each base from elsewhere is now. One whose registry does not answer is left out."""
         wanted: dict[ImageReference, None] = {}
         for name, spec in self._specs.items():
             with suppress(NoKey):  # said when its turn comes
                 named = named_bases(self._contexts[name].dockerfile, spec.arguments).values()
                 wanted |= {reference: None for reference in named if reference.repository not in self._own}
-        answers = side_by_side([partial(_resolve, registry, reference) for reference in wanted])
+        answers = side_by_side([partial(_resolve, ports, reference) for reference in wanted])
         return {reference: digest for reference, digest in zip(wanted, answers, strict=True) if digest is not None}
 
 
@@ -205,11 +205,14 @@ def _reusable(target: Target, key: ContentKey, digest: Digest | None, proven: fr
     return Reusable(key, definition, digest if usable else None, evidence)
 
 
-def _resolve(registry: Registry, reference: ImageReference) -> Digest | None:
+def _resolve(ports: Ports, reference: ImageReference) -> Digest | None:
+    """What a build would begin from: the image in the engine, else what the registry serves under this name."""
     if reference.digest is not None:
         return reference.digest
+    if (here := ports.engine.holds(reference)) is not None:
+        return here
     try:
-        return registry.resolve(TaggedImage(reference.repository, reference.tag or "latest"))
+        return ports.registry.resolve(TaggedImage(reference.repository, reference.tag or "latest"))
     except RemoteError:
         return None
 

@@ -178,6 +178,12 @@ class ContainerEngine(Protocol):
     def platform(self) -> Platform:
         """What it builds for when nothing else is asked. Raises RemoteError or ConfigurationError."""
 
+    def holds(self, reference: ImageReference) -> Digest | None:
+        """What the image of this name is in the engine, where a build finds it before it asks a registry.
+
+        The registry's digest of it, else the engine's own id; None when it is not there.
+        """
+
     def fetch(
         self, name: str, image: PinnedImage, platform: Platform | None, reporter: Reporter, stage: str
     ) -> BuiltImage:

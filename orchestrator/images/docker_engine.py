@@ -191,7 +191,7 @@ class DockerEngine:
             raise BuildFailed(
                 f"{spec.name} was to be built for {spec.platform}, and the engine built it for {built.platform}",
                 where=str(spec.dockerfile),
-                hint="take a base image that exists for this platform, or build on such a machine",
+                hint="take a base image that exists for this platform, and build with BuildKit or on such a machine",
             )
         return built
 

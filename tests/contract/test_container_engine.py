@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import RemoteError
-from orchestrator.core.image import Digest
+from orchestrator.core.image import Digest, ImageReference
 from orchestrator.engine.clock import SystemClock
 from orchestrator.images.base import BuiltImage, RunResult, RunSpec
 from orchestrator.images.errors import PullFailed
@@ -182,3 +182,7 @@ def test_an_image_that_the_registry_does_not_hold_is_not_fetched(made: Bench) ->
     with pytest.raises(PullFailed) as caught:
         made.bench.engine.fetch("api", nowhere, None, made.reporter, "test api")
     assert caught.value.where == str(nowhere.repository)
+
+
+def test_an_image_that_is_not_in_the_engine_is_not_held(made: Bench) -> None:
+    assert made.bench.engine.holds(ImageReference.parse("registry.example.com/nobody/has-this:1")) is None

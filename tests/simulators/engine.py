@@ -113,6 +113,12 @@ class SimulatedEngine:
             self._check_running()
             return AMD64
 
+    def holds(self, reference: ImageReference) -> Digest | None:
+        """The id of an image that was made ready under this name."""
+        with self.faults.around("holds"):
+            found = self.ready.get(str(reference))
+            return found.engine_id if found is not None else None
+
     def fetch(
         self, name: str, image: PinnedImage, platform: Platform | None, reporter: Reporter, stage: str
     ) -> BuiltImage:

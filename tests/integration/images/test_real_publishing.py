@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import ConfigurationError
-from orchestrator.core.image import Digest, Repository, TaggedImage
+from orchestrator.core.image import Digest, ImageReference, Repository, TaggedImage
 from orchestrator.engine.clock import SystemClock
-from orchestrator.images.base import BuiltImage
+from orchestrator.images.base import BuildSpec, BuiltImage
+from orchestrator.images.bases import local_reference
 from orchestrator.images.credentials import RegistryCredentials
 from orchestrator.images.docker_engine import DockerEngine
 from orchestrator.images.engine_client import connect
@@ -128,7 +129,7 @@ def test_an_image_swapped_in_the_engine_between_test_and_push_is_refused(
     image, other = build("LABEL which=tested"), build("LABEL which=other")
 
     class Swapping(DockerEngine):
-        def push(self, image: BuiltImage, *rest: object) -> Digest | None:  # type: ignore[override]
+        def push(self, image: BuiltImage, *rest: object) -> Digest | None:
             return super().push(other, *rest)  # type: ignore[arg-type]
 
     swapping = Swapping(engine._connect, engine._credentials)
@@ -150,7 +151,7 @@ def test_a_tag_moved_between_push_and_pin(
     reporter = RecordingReporter()
 
     class Racing(DockerEngine):
-        def push(self, image: BuiltImage, *rest: object) -> Digest | None:  # type: ignore[override]
+        def push(self, image: BuiltImage, *rest: object) -> Digest | None:
             digest = super().push(image, *rest)  # type: ignore[arg-type]
             super().push(other, *rest)  # type: ignore[arg-type]
             return digest
@@ -179,3 +180,16 @@ def test_the_registrys_own_answer_is_what_is_pinned(
     accept = "application/vnd.docker.distribution.manifest.v2+json"
     with opener.open(urllib.request.Request(url, headers={"Accept": accept}), timeout=20) as answer:
         assert f"sha256:{hashlib.sha256(answer.read()).hexdigest()}" == published.pinned.digest.value
+
+
+def test_an_image_in_the_engine_is_known_by_its_id_until_a_registry_gives_it_a_digest(
+    engine: DockerEngine, image: BuiltImage, tls_registry: TlsRegistry, target: TaggedImage, tmp_path: Path
+) -> None:
+    reference = ImageReference(target.repository, target.tag)
+    assert engine.holds(reference) is None
+    with HttpRegistry(credentials(tls_registry, tmp_path), ca_bundle=tls_registry.ca) as registry:
+        published = publish(engine, registry, image, target, RecordingReporter(), SystemClock())
+    assert engine.holds(reference) == published.pinned.digest
+    local = local_reference(image)
+    engine.name_bases(BuildSpec("upon", tmp_path, tmp_path / "Dockerfile", bases={"base": image}))
+    assert engine.holds(ImageReference(local.repository, local.tag)) == image.engine_id
