@@ -34,6 +34,7 @@ from pipelines.promotion import Promoted, PromoteOptions, PromotionResult
 
 _SHORTEST_PAUSE = 5.0
 _LONGEST_PAUSE = 60.0
+_MOST_LOOKS = 5  # at a base that moves under our hands
 
 
 def promote(ports: Ports, at: Standpoint, options: PromoteOptions) -> PromotionResult:
@@ -50,7 +51,7 @@ def promote(ports: Ports, at: Standpoint, options: PromoteOptions) -> PromotionR
     deadline = Deadline(ports.clock, options.wait_seconds or 0.0)
     pause = _SHORTEST_PAUSE
     while True:
-        result = _look(ports, at, options, judges)
+        result = _settled_look(ports, at, options, judges)
         if options.wait_seconds is None or options.dry_run or not result.waiting:
             return replace(result, calls=tally.counts())
         if deadline.expired:
@@ -58,6 +59,15 @@ def promote(ports: Ports, at: Standpoint, options: PromoteOptions) -> PromotionR
         ports.reporter.note(f"waiting: {', '.join(_what_waits(result))}")
         ports.clock.sleep(min(deadline.remaining, _next_look(ports, result, pause)))
         pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def _settled_look(ports: Ports, at: Standpoint, options: PromoteOptions, judges: Judges) -> PromotionResult:
+    """One round, begun anew where the base moved while we wrote, so that what was judged is not what stands there."""
+    for _ in range(_MOST_LOOKS):
+        result = _look(ports, at, options, judges)
+        if not any(isinstance(one.error, GatesRefuse) for one in result.targets):
+            break
+    return result
 
 
 def _look(ports: Ports, at: Standpoint, options: PromoteOptions, judges: Judges) -> PromotionResult:

@@ -17,7 +17,7 @@ from orchestrator.core.names import CommitId
 from orchestrator.core.trailers import trailers
 from orchestrator.forges.base import PullRequest, PullRequestState
 from orchestrator.forges.local import LocalForge
-from tests.servers.git_repositories import commit_files, git
+from tests.servers.git_repositories import Content, commit_files, git
 
 API, WORKER = Repository("ghcr.io", "acme/shop/api"), Repository("ghcr.io", "acme/shop/worker")
 
@@ -69,7 +69,9 @@ class Estate:
     def __post_init__(self) -> None:
         self.bare = self.root / "gitops.git"
         LocalForge.init(self.bare)
-        files = {f"{folder}/kustomization.yaml": UNSET.format(folder=folder).encode() for folder in self.folders}
+        files: dict[str | bytes, Content] = {
+            f"{folder}/kustomization.yaml": UNSET.format(folder=folder).encode() for folder in self.folders
+        }
         commit_files(self.bare, {".hybrid-ci/environments.yaml": self.policy.encode(), **files})
 
     def release(
