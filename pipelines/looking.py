@@ -178,10 +178,13 @@ def look(looking: Looking, *, everything: bool = False) -> Scene:
     return Scene(policy, {branch: tips[branch.ref] for branch in (base, *own) if branch.ref in tips}, application)
 
 
-def read_places(looking: Looking, scene: Scene, environments: Iterable[Environment]) -> tuple[Place, ...]:
+def read_places(
+    looking: Looking, scene: Scene, environments: Iterable[Environment], *, whole: bool = False
+) -> tuple[Place, ...]:
     """What these environments hold, in one batch for each branch. Raises Unreadable, RemoteError.
 
-    Those whose branch is not there are left out.
+    Those whose branch is not there are left out. For an application, files that name none of its images are left out,
+    unless ``whole`` asks for them.
     """
     by_branch: dict[BranchName, list[Environment]] = {}
     for one in environments:
@@ -190,7 +193,7 @@ def read_places(looking: Looking, scene: Scene, environments: Iterable[Environme
     for branch, members in by_branch.items():
         if branch in scene.tips:
             patterns = tuple(dict.fromkeys(pattern for one in members for pattern in scene.patterns(one)))
-            naming = naming_of(looking, scene, members)
+            naming = None if whole else naming_of(looking, scene, members)
             tree = Tree(looking.ports.repository.files(scene.tips[branch], patterns, naming))
             found |= {one.name: place_of(scene, one, tree) for one in members}
     return tuple(found[one.name] for members in by_branch.values() for one in members if one.name in found)
@@ -217,21 +220,25 @@ def chosen_images(
     looking: Looking, scene: Scene, texts: Sequence[str], known: Collection[Repository]
 ) -> tuple[Repository, ...]:
     """Those of the known images that are wanted, in order. Raises ConfigurationError for a text that means none."""
-    if not texts:
-        own = looking.own_images
-        return tuple(sorted(one for one in known if scene.application is None or one in own or not own))
-    found: dict[Repository, None] = {}
     for text in texts:
-        meant = [one for one in sorted(known) if _means(looking, text, one)]
-        if not meant:
+        if not any(_means(looking, text, one) for one in known):
             raise ConfigurationError(
                 f"no environment that is looked at has an image {text!r}",
                 where=f"--image {text}",
                 hint="write a configured name, a repository, or the last part of one",
                 details=[f"there is {one}" for one in sorted(known)[:20]],
             )
-        found |= dict.fromkeys(meant)
-    return tuple(sorted(found))
+    return meant_images(looking, scene, texts, known)
+
+
+def meant_images(
+    looking: Looking, scene: Scene, texts: Sequence[str], known: Collection[Repository]
+) -> tuple[Repository, ...]:
+    """The same, where a text that means none of them is no error; without texts those of the application at hand."""
+    if texts:
+        return tuple(sorted(one for one in known if any(_means(looking, text, one) for text in texts)))
+    own = looking.own_images
+    return tuple(sorted(one for one in known if scene.application is None or one in own or not own))
 
 
 def _means(looking: Looking, text: str, repository: Repository) -> bool:

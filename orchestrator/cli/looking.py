@@ -116,3 +116,8 @@ def names_of(images: Sequence[Repository]) -> dict[Repository, str]:
     """A short name for each image: the last part where it is the only one with it, else all of it."""
     last = [image.name for image in images]
     return {image: image.name if last.count(image.name) == 1 else str(image) for image in images}
+
+
+def sentence(text: str) -> str:
+    """With a capital letter, and every other one as it is."""
+    return text[:1].upper() + text[1:]

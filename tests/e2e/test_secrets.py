@@ -31,6 +31,8 @@ INVOCATIONS: dict[str, list[list[str]]] = {
     "forge": [["forge", "list", "../gitops.git"], ["forge", "show", "../gitops.git", "99"]],
     "schema": [["schema"], ["schema", "nothing"]],
     "diff": [["diff", "dev", "staging"], ["--verbose", "diff", "--pr", "99"], ["diff", "dev", "nowhere"]],
+    "drift": [["drift"], ["--verbose", "drift", "--output", "json"], ["drift", "--only", "nothing"]],
+    "history": [["history", "--env", "dev"], ["--verbose", "history", "--env", "nowhere"]],
     "status": [["status"], ["--verbose", "status", "--output", "json"], ["status", "--gitops", "https://x:y@g.example/z"]],
 }
 
