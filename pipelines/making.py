@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.config.application import ImageNeed, TestConfig
 from orchestrator.core.change import Action, Change, ChangePlan
-from orchestrator.core.errors import ConfigurationError, RemoteError, WorkFailed
+from orchestrator.core.errors import ConfigurationError, Place, RemoteError
 from orchestrator.core.image import Digest, Platform, TaggedImage
 from orchestrator.core.release import (
-    CaseCounts,
     RecordReference,
     Release,
     ReleasedImage,
     SourceCommit,
     Tested,
     TestResult,
+    TestsFailed,
 )
 from orchestrator.core.stages import Node
 from orchestrator.engine.events import stage
@@ -202,7 +202,7 @@ def labels_of(pipeline: Pipeline, target: Target) -> dict[str, str]:
 
 
 def check_image(run: Run, node: Node) -> None:
-    """Run the image's tests. Raises WorkFailed when one fails; the rest still run, so that one look tells all."""
+    """Run the image's tests. Raises TestsFailed when one fails; the rest still run, so that one look tells all."""
     target = run.target(node)
     if not target.config.tests:
         run.ports.reporter.warn(f"the image {target.name} has no tests")
@@ -210,13 +210,28 @@ def check_image(run: Run, node: Node) -> None:
     reports = [report for platform in platforms for report in _reports(run, node, platform, many=len(platforms) > 1)]
     failed = [report for report in reports if not report.passed]
     if failed:
-        raise WorkFailed(
+        raise TestsFailed(
             f"{len(failed)} of {len(reports)} tests of the image {target.name} failed; nothing was pushed",
             where=f"image {target.name}: {', '.join(report.name for report in failed)}",
             details=[line for report in failed for line in (f"{report.name}: {report.summary}", *report.log_tail)],
             hint="fix the code or the test; the lines above are the end of its log",
-        )
-    run.tests[target.name] = [_result(target.name, one.name, one.seconds, one.cases) for one in reports]
+            places=[_test_place(run, target, report) for report in failed],
+        ).having([_result(target.name, one) for one in reports])
+    run.tests[target.name] = [_result(target.name, one) for one in reports]
+
+
+def _test_place(run: Run, target: Target, report: ImageTestReport) -> Place:
+    """Where the configuration has the test. On one platform of several its name has more than that."""
+    tests = target.config.tests
+    index = next((i for i, one in enumerate(tests) if report.name in (one.name, *_on_platforms(target, one.name))), 0)
+    file, _, line = run.pipeline.job.application.place("images", target.name, "tests", index).rpartition(":")
+    cases = f": {', '.join(report.failed_cases[:10])}" if report.failed_cases else ""
+    message = f"the test {report.name} of the image {target.name} failed: {report.summary}{cases}"
+    return Place(file, int(line), message) if line.isdecimal() else Place(None, None, message)
+
+
+def _on_platforms(target: Target, name: str) -> Iterator[str]:
+    return (f"{name} ({platform})" for platform in platforms_of(target))
 
 
 def _reports(run: Run, node: Node, platform: Platform | None, *, many: bool) -> Iterator[ImageTestReport]:
@@ -320,8 +335,8 @@ def hand_off(run: Run, node: Node) -> None:
     run.outcome = hand_off_stage(run.ports, desk, cleared, change)
 
 
-def _result(image: str, name: str, seconds: float, cases: CaseCounts | None) -> TestResult:
-    return TestResult(image, name, True, seconds, cases)
+def _result(image: str, report: ImageTestReport) -> TestResult:
+    return TestResult(image, report.name, report.passed, report.seconds, report.cases)
 
 
 def _test_spec(config: TestConfig) -> ImageTest:

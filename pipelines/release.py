@@ -64,7 +64,10 @@ class ReleaseOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseResult:
-    """What was released, and how the handoff ended; in a dry run the plan with its unknown digests instead."""
+    """What was released, and how the handoff ended; in a dry run the plan with its unknown digests instead.
+
+    ``graph`` is the one that ran, where one did; ``stages`` how its stages ended.
+    """
 
     release: Release
     environment: str
@@ -72,6 +75,7 @@ class ReleaseResult:
     plan: ChangePlan | None = None
     unknown_digests: tuple[Repository, ...] = field(default=())
     stages: tuple[Ended, ...] = field(default=())
+    graph: Graph | None = None
 
 
 def release(ports: Ports, job: Job, options: ReleaseOptions) -> ReleaseResult:
@@ -89,9 +93,10 @@ def release(ports: Ports, job: Job, options: ReleaseOptions) -> ReleaseResult:
         return _dry_run(ports, pipeline, cleared, options)
 
     run = begin(ports, pipeline, cleared, options)
-    ran = run_graph(run, graph_to_run(run, options), options.jobs)
+    graph = graph_to_run(run, options)
+    ran = run_graph(run, graph, options.jobs)
     done = Ended("preflight", State.DONE, ports.clock.monotonic() - began)
-    return ReleaseResult(run.release, environment, run.outcome, stages=(done, *ran.ended.values()))
+    return ReleaseResult(run.release, environment, run.outcome, stages=(done, *ran.ended.values()), graph=graph)
 
 
 def run_graph(run: Run, graph: Graph, jobs: int) -> Ran:

@@ -6,12 +6,14 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from orchestrator.ci.commands import GITHUB, github_mask, tame
+from orchestrator.ci.environment import detect
 from orchestrator.core.errors import ConfigurationError
-from orchestrator.core.secret import MASK, Redactor, Secret
+from orchestrator.core.secret import MASK, Redactor, Secret, spellings
 
 # Our own settings that hold secrets, and those of others that a job commonly carries.
 SECRET_VARIABLES = (
@@ -86,11 +88,12 @@ class _OpenKey:
 class RedactingStream:
     """A text stream that holds back the unfinished line, so that a secret split over two writes is seen whole.
 
-    A flush ends the holding back: whoever flushes has finished what it says. Threads may share it.
+    A flush ends the holding back: whoever flushes has finished what it says. Threads may share it. ``tame`` makes text
+    harmless for whoever reads the stream; only ``command`` goes past it.
     """
 
-    def __init__(self, stream: TextIO, redact: Redactor) -> None:
-        self._stream, self._redact = stream, redact
+    def __init__(self, stream: TextIO, redact: Redactor, tame: Callable[[str], str] | None = None) -> None:
+        self._stream, self._redact, self._tame = stream, redact, tame
         self._pending = ""
         self._key = _OpenKey()
         self._lock = threading.RLock()
@@ -100,8 +103,22 @@ class RedactingStream:
         with self._lock:
             lines, newline, self._pending = (self._pending + text).rpartition("\n")
             if newline:
-                self._stream.write(self._key.mask(lines + newline, self._redact))
+                self._write(lines + newline)
         return len(text)
+
+    def command(self, line: str) -> None:
+        """A whole line of ours in the language of the CI, redacted; what is pending goes before it."""
+        with self._lock:
+            if self._pending:
+                self.write("\n")
+            self._stream.write(self._redact(line))
+
+    def mask(self, secret: Secret) -> None:
+        """Have GitHub's log hide the secret, in every form: the one text that must not be redacted."""
+        forms = {form for part in {secret.reveal(), *secret.reveal().splitlines()} for form in spellings(part)}
+        with self._lock:
+            self._stream.write("".join(map(github_mask, sorted(forms))))
+            self._stream.flush()
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write each of them."""
@@ -113,8 +130,12 @@ class RedactingStream:
         with self._lock:
             if self._pending:
                 pending, self._pending = self._pending, ""
-                self._stream.write(self._key.mask(pending, self._redact))
+                self._write(pending)
             self._stream.flush()
+
+    def _write(self, text: str) -> None:
+        masked = self._key.mask(text, self._redact)
+        self._stream.write(masked if self._tame is None else self._tame(masked))
 
     @property
     def buffer(self) -> _RedactingBytes:
@@ -141,12 +162,16 @@ class _RedactingBytes:
         self._stream.flush()
 
 
-def install() -> None:
+def install(environment: Mapping[str, str] = os.environ) -> None:
     """Put the redacting stream before stdout and stderr, and learn the secrets of this environment."""
-    for name, value in os.environ.items():
-        if value and (name in SECRET_VARIABLES or name.startswith(_SECRET_PREFIXES)):
-            redactor.add(Secret(value, f"${name}"))
+    ci = detect(environment).name
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, RedactingStream):
-            setattr(sys, name, RedactingStream(stream, redactor))
+            setattr(sys, name, RedactingStream(stream, redactor, tame(ci)))
+    if ci == GITHUB and environment.get("HYBRID_CI_MASK") == "1" and isinstance(sys.stderr, RedactingStream):
+        # Said by our action alone: there, and only there, stderr surely leads to the runner and into no file.
+        redactor.on_add = sys.stderr.mask
+    for name, value in environment.items():
+        if value and (name in SECRET_VARIABLES or name.startswith(_SECRET_PREFIXES)):
+            redactor.add(Secret(value, f"${name}"))

@@ -70,6 +70,9 @@ class _Voice:
         if sys.stderr is not None:
             with contextlib.suppress(OSError):  # the code still tells when nobody reads the text
                 print(text, file=sys.stderr, flush=True)
+        from orchestrator.cli.publish import publish_failure
+
+        publish_failure(error)
         return error.exit_code
 
 

@@ -11,11 +11,12 @@ import typer
 
 from orchestrator.ci.redact import redactor
 from orchestrator.cli.app import OutputFormat
+from orchestrator.cli.publish import publish_release
+from orchestrator.core.change import Change
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import Repository
 from orchestrator.core.release import ReleasedImage
 from orchestrator.core.text import printable
-from orchestrator.core.change import Change
 from orchestrator.forges.base import AutoMerge, PullRequest
 from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, Unchanged, Updated, Waiting
 from orchestrator.reports.diff import readable, unified
@@ -32,6 +33,7 @@ def print_result(result: ReleaseResult, now: datetime, output: OutputFormat, rec
     """Print the result to stdout, then write the record if asked for: where to look must never be lost."""
     record = record_of(result, now)
     _print(result, record, output)
+    publish_release(result, record, sentence(result))
     if record_file is not None:
         record.write(record_file, redactor)
 
@@ -92,9 +94,13 @@ def sentence(result: ReleaseResult) -> str:
             count = len(result.plan.pins) if result.plan else 0
             return f"this is what would be handed off ({count} pin{'s' if count != 1 else ''})"
         case Opened():
-            return f"opened pull request #{outcome.pull_request.number}{_goes_on(outcome.pull_request, outcome.merging)}"
+            return (
+                f"opened pull request #{outcome.pull_request.number}{_goes_on(outcome.pull_request, outcome.merging)}"
+            )
         case Updated():
-            return f"updated pull request #{outcome.pull_request.number}{_goes_on(outcome.pull_request, outcome.merging)}"
+            return (
+                f"updated pull request #{outcome.pull_request.number}{_goes_on(outcome.pull_request, outcome.merging)}"
+            )
         case Waiting():
             return "waiting for a gate; nothing was changed"
         case Committed():

@@ -6,6 +6,7 @@ The exit codes are a contract with the scripts around us (docs/cli.md); they nev
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
@@ -24,11 +25,21 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a file that an error is about, for editors and CI systems; without a file, what there is to say."""
+
+    file: str | None
+    line: int | None
+    message: str
+
+
 class HybridCIError(Exception):
     """Base of everything that hybrid-ci reports to its user without a traceback.
 
     ``message`` is one sentence; ``where`` a file:line, an environment or a URL without credentials;
-    ``hint`` what to do about it; ``details`` further lines (a server's answer, a list of problems).
+    ``hint`` what to do about it; ``details`` further lines (a server's answer, a list of problems). ``places`` are the
+    lines of the user's own files that it is about; ``causes`` the errors that it stands for, where it is about several.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.WORK_FAILED
@@ -40,12 +51,16 @@ class HybridCIError(Exception):
         where: str | None = None,
         hint: str | None = None,
         details: Sequence[str] = (),
+        places: Sequence[Place] = (),
+        causes: Sequence[HybridCIError] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.where = where
         self.hint = hint
         self.details = tuple(details)
+        self.places = tuple(places)
+        self.causes = tuple(causes)
 
 
 class WorkFailed(HybridCIError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from orchestrator.core.errors import WorkFailed
 from orchestrator.core.image import Digest, PinnedImage, Platform, Repository
 from orchestrator.core.names import CommitId
 
@@ -49,6 +51,18 @@ class TestResult:
     passed: bool
     seconds: float
     cases: CaseCounts | None = None
+
+
+class TestsFailed(WorkFailed):
+    """Tests of an image failed. ``tests`` are all that ran, also those that passed."""
+
+    __test__ = False  # pytest collects by name
+    tests: tuple[TestResult, ...] = ()
+
+    def having(self, tests: Iterable[TestResult]) -> TestsFailed:
+        """The same error with these tests."""
+        self.tests = tuple(tests)
+        return self
 
 
 @dataclass(frozen=True, slots=True)

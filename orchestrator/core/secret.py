@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 from urllib.parse import quote, quote_plus
 
@@ -78,9 +78,13 @@ def _base64_cores(raw: bytes) -> Iterable[str]:
 
 
 class Redactor:
-    """Masks every known secret, and everything that looks like one, in a text."""
+    """Masks every known secret, and everything that looks like one, in a text.
+
+    ``on_add`` is told of every secret before anything can be said of it.
+    """
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+        self.on_add: Callable[[Secret], None] | None = None
         self._forms: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
         self._lock = threading.Lock()  # logins are looked up side by side
@@ -90,6 +94,8 @@ class Redactor:
     def add(self, secret: Secret) -> None:
         """From now on, mask this one too. A value below eight characters is too short to mask safely."""
         value = secret.reveal()
+        if self.on_add is not None and len(value) >= _SHORTEST:
+            self.on_add(secret)
         with self._lock:
             for part in {value, *value.splitlines()}:
                 if len(part) >= _SHORTEST:

@@ -84,7 +84,11 @@ def several(failures: Sequence[Ended]) -> HybridCIError:
         details += [f"  {line}" for line in error.details]
         details += [f"  fix: {error.hint}"] if error.hint else []
     return type(decisive)(
-        f"{len(errors)} stages failed", where=names, details=details, hint="each failure tells what to do about it"
+        f"{len(errors)} stages failed",
+        where=names,
+        details=details,
+        hint="each failure tells what to do about it",
+        causes=[error for _, error in errors],
     )
 
 

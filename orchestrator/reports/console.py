@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Mapping
 from typing import IO, Protocol, TextIO, cast
 
+from orchestrator.ci.commands import sections
 from orchestrator.ci.environment import detect
 from orchestrator.core.text import printable
 from orchestrator.engine.events import Reporter
+from orchestrator.reports.sections import SectionReporter
 
 _PROGRESS_EVERY = 10.0  # seconds between progress lines in a log
 _TAIL = 20  # lines of a failed stage, where its log was not shown
@@ -35,12 +37,15 @@ def make_reporter(
     stream: TextIO | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> ConsoleReporter:
-    """The reporter for this run. ``auto`` is live on a terminal and plain lines elsewhere, and in CI."""
+    """The reporter for this run. ``auto`` is live on a terminal, sections in a CI that folds them, else plain lines."""
     out = stream or sys.stderr
     if log_format == "json":
         return JsonReporter(out, quiet=quiet)
+    ci = detect(environment)
+    if log_format == "auto" and not quiet and (folding := sections(ci.name)):
+        return SectionReporter(out, folding)
     able = out.isatty() and environment.get("TERM") != "dumb"
-    if quiet or log_format == "text" or not able or detect(environment).is_ci:
+    if quiet or log_format == "text" or not able or ci.is_ci:
         return TextReporter(out, quiet=quiet)
     from orchestrator.reports.live import LiveReporter  # rich takes its time to be imported
 

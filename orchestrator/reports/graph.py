@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from orchestrator.core.stages import Graph, Kind, Node
 from orchestrator.core.text import printable
+from orchestrator.engine.stage import Ended, State
 
 _SHAPES = {
     Kind.PREFLIGHT: ('(["', '"])'),
@@ -12,6 +15,11 @@ _SHAPES = {
     Kind.HANDOFF: ('[["', '"]]'),
 }
 _BOX = ('["', '"]')
+_STYLES = {
+    State.DONE: ("done", "stroke:#1a7f37"),
+    State.FAILED: ("failed", "stroke:#cf222e"),
+    State.ALLOWED: ("allowed", "stroke:#9a6700"),
+}
 _PLAIN = frozenset(" ._-/()=,:+'")
 
 
@@ -26,19 +34,26 @@ def as_text(graph: Graph) -> str:
     )
 
 
-def as_mermaid(graph: Graph) -> str:
-    """A flowchart (https://mermaid.js.org/syntax/flowchart.html); stages that do not run are dashed."""
+def as_mermaid(graph: Graph, ended: Mapping[str, Ended] | None = None) -> str:
+    """A flowchart (https://mermaid.js.org/syntax/flowchart.html); stages that do not run are dashed.
+
+    ``ended`` says how the stages of a run ended, by their names: it colours them, with the time that each took.
+    """
+    ended = ended or {}
     names = {node.name: f"s{number}" for number, node in enumerate(graph.order)}
     lines = ["flowchart LR"]
     for node in graph.order:
         opening, closing = _SHAPES.get(node.kind, _BOX)
-        lines.append(
-            f"  {names[node.name]}{opening}{_quoted(node.name)}{closing}" + ("" if node.runs else ":::skipped")
-        )
+        label, style = _quoted(node.name), "" if node.runs else ":::skipped"
+        if (end := ended.get(node.name)) is not None and node.runs and end.state in _STYLES:
+            label, style = f"{label} {end.seconds:.1f} s", f":::{_STYLES[end.state][0]}"
+        lines.append(f"  {names[node.name]}{opening}{label}{closing}{style}")
     for node in graph.order:
         lines += [f"  {names[need]} --> {names[node.name]}" for need in graph.drawn_needs(node.name)]
     if any(not node.runs for node in graph.order):
         lines.append("  classDef skipped stroke-dasharray: 4")
+    states = {one.state for one in ended.values()}
+    lines += [f"  classDef {name} {style}" for state, (name, style) in _STYLES.items() if state in states]
     return "\n".join(lines)
 
 
