@@ -19,19 +19,23 @@ class Document(StrEnum):
     POLICY = "policy"
     RECORD = "record"
     PLAN = "plan"
+    BUILD = "build"
+    MATRIX = "matrix"
     PROMOTION = "promotion"
 
 
 @app.command(epilog=examples("hybrid-ci schema policy > environments.schema.json"))
 def schema(
     document: Annotated[
-        Document, typer.Argument(help="Which document: config, policy, record, plan or promotion.")
+        Document, typer.Argument(help="Which document: config, policy, record, plan, build, matrix or promotion.")
     ] = Document.CONFIG,
 ) -> None:
     """Print the JSON Schema of a configuration file or a record."""
     import json
 
     from orchestrator.config.schema import application_schema, policy_schema
+    from orchestrator.reports.built import build_schema
+    from orchestrator.reports.matrices import matrix_schema
     from orchestrator.reports.plans import plan_schema
     from orchestrator.reports.promotions import promotion_schema
     from orchestrator.reports.records import record_schema
@@ -41,6 +45,8 @@ def schema(
         Document.POLICY: policy_schema,
         Document.RECORD: record_schema,
         Document.PLAN: plan_schema,
+        Document.BUILD: build_schema,
+        Document.MATRIX: matrix_schema,
         Document.PROMOTION: promotion_schema,
     }
     typer.echo(json.dumps(make[document](), indent=2))

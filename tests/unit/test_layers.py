@@ -45,7 +45,10 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "github": {"forges"},
     "jwt": {"forges.github_login"},  # what PyGithub signs an App's claims with
     "gitlab": {"forges"},
-    "pydantic": {"config", "reports.records", "reports.claims", "reports.plans", "reports.promotions"},
+    "pydantic": {
+        "config", "reports.records", "reports.claims", "reports.plans", "reports.promotions", "reports.built",
+        "reports.matrices", "reports.diagnosis",
+    },
     "pydantic_core": {"config"},
     "typer": {"cli"},
     "rich": {"cli", "reports"},
