@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import select
 import shutil
 import signal
 import subprocess
@@ -21,9 +20,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from orchestrator.core.errors import ConfigurationError
+from orchestrator.engine.pipes import CHUNK, Drain, Feed, readable
 
 # What every child may see. Proxies and CA bundles are the machine's network configuration, not credentials.
 _ALWAYS_INHERITED = (
@@ -31,7 +30,6 @@ _ALWAYS_INHERITED = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
 )  # fmt: skip
 _GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL; a run has 5 s to end after a signal
-_CHUNK = 64 * 1024
 DEFAULT_OUTPUT_LIMIT = 64 * 1024 * 1024
 
 _running: set[subprocess.Popen[bytes]] = set()
@@ -216,7 +214,7 @@ class Conversation:
     def _receive(self) -> None:
         assert self._child.stdout is not None  # noqa: S101  (Popen was given pipes)
         pipe = self._child.stdout.fileno()
-        chunk = os.read(pipe, 4 * _CHUNK) if _readable(pipe, self._limits.seconds) else b""
+        chunk = os.read(pipe, 4 * CHUNK) if readable(pipe, self._limits.seconds) else b""
         if not chunk:
             raise ConversationEnded
         self._pending += chunk
@@ -263,9 +261,9 @@ def _supervise(
 ) -> Completed:
     _apply_limits(child.pid, limits)
     assert child.stdout is not None and child.stderr is not None  # noqa: S101  (Popen was given pipes)
-    stdout = _Reader(child.stdout, limits.output, on_line)
-    stderr = _Reader(child.stderr, limits.output, on_line)
-    writer = _Writer(child, stdin) if stdin is not None else None
+    stdout = Drain(child.stdout, limits.output, on_line)
+    stderr = Drain(child.stderr, limits.output, on_line)
+    writer = _feed(child, stdin) if stdin is not None else None
     timed_out = False
     try:
         _wait(child, limits.seconds)
@@ -289,73 +287,9 @@ def _supervise(
     )
 
 
-class _Reader(threading.Thread):
-    """Drains a pipe to its end, keeps the first ``limit`` bytes, and hands on whole lines."""
-
-    def __init__(self, pipe: IO[bytes], limit: int, on_line: Callable[[str], None] | None) -> None:
-        super().__init__(daemon=True)
-        self._pipe, self._limit, self._on_line = pipe, limit, on_line
-        self._kept = bytearray()
-        self._partial = b""
-        self.truncated = False
-        self.failure: Exception | None = None
-        self.start()
-
-    @property
-    def content(self) -> bytes:
-        return bytes(self._kept)
-
-    def run(self) -> None:
-        with self._pipe as pipe, contextlib.suppress(ValueError, OSError):
-            while chunk := os.read(pipe.fileno(), _CHUNK):
-                room = self._limit - len(self._kept)
-                self._kept += chunk[:room]
-                self.truncated |= len(chunk) > room
-                self._hand_on(chunk)
-        if self._partial:
-            self._say(self._partial)
-
-    def _hand_on(self, chunk: bytes) -> None:
-        if self._on_line is None:
-            return
-        *lines, self._partial = (self._partial + chunk).split(b"\n")
-        self._partial = self._partial[-_CHUNK:]  # a "line" without end must not grow without end
-        for line in lines:
-            self._say(line.rstrip(b"\r"))
-
-    def _say(self, line: bytes) -> None:
-        if self._on_line is None or self.failure is not None:
-            return
-        try:
-            self._on_line(line.decode("utf-8", "replace"))
-        except Exception as error:  # the pipe is drained all the same; run() raises it in its caller's thread
-            self.failure = error
-
-
-class _Writer(threading.Thread):
-    """Feeds a child's stdin. Pieces that can't be made end the child: half an input must not count as the whole."""
-
-    def __init__(self, child: subprocess.Popen[bytes], content: bytes | Iterable[bytes]) -> None:
-        super().__init__(daemon=True)
-        self._child = child
-        self._pieces = (content,) if isinstance(content, bytes) else content
-        self.failure: Exception | None = None
-        self.start()
-
-    def run(self) -> None:
-        """Write everything, and close."""
-        assert self._child.stdin is not None  # noqa: S101  (Popen was given a pipe)
-        try:
-            for piece in self._pieces:
-                try:
-                    self._child.stdin.write(piece)
-                except (OSError, ValueError):  # it reads no further, or is gone
-                    break
-        except Exception as error:  # run() raises it in its caller's thread
-            self.failure = error
-            _signal_group(self._child, signal.SIGKILL)
-        with contextlib.suppress(OSError, ValueError):
-            self._child.stdin.close()
+def _feed(child: subprocess.Popen[bytes], content: bytes | Iterable[bytes]) -> Feed:
+    assert child.stdin is not None  # noqa: S101  (Popen was given pipes)
+    return Feed(child.stdin, content, give_up=lambda: _signal_group(child, signal.SIGKILL))
 
 
 def _wait(child: subprocess.Popen[bytes], seconds: float) -> None:
@@ -369,18 +303,11 @@ def _wait(child: subprocess.Popen[bytes], seconds: float) -> None:
         child.wait(timeout=seconds)
         return
     try:
-        if not _readable(descriptor, seconds):
+        if not readable(descriptor, seconds):
             raise subprocess.TimeoutExpired(child.args, seconds)
     finally:
         os.close(descriptor)
     child.wait()
-
-
-def _readable(descriptor: int, seconds: float) -> bool:
-    """Something is there to read (for a process: it ended) before the time is over."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(max(0.0, seconds) * 1000))
 
 
 def _apply_limits(pid: int, limits: Limits) -> None:
