@@ -41,10 +41,11 @@ def _by_call(desk: Desk, forge: Forge, environment: Environment, plan: ChangePla
             hint="use `commit: git`, with a signing key if commits have to be signed",
         )
     branch = _beside(plan)
-    made = desk.repository.tips([branch.ref]).get(branch.ref)
+    refs = [desk.policy.base.ref, branch.ref]
+    made = desk.repository.tips(refs).get(branch.ref)
     if made is None or made == plan.base:
         made = _ask(desk, forge, branch, plan)
-        desk.repository.tips([branch.ref])  # brings the commit here, from where it is pushed
+        desk.repository.tips(refs)  # brings the commit here, from where it is pushed
     info = desk.repository.commit_info(made)
     if info.parents != (plan.base,) or info.tree != desk.repository.commit_info(desk.commit(plan)).tree:
         raise Conflict(

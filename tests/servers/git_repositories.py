@@ -70,14 +70,20 @@ def commit_files(
     message: str = "Change files",
     committer: str = "A Person <person@example.com>",
     parent: str | None = "",
+    author: str | None = None,
 ) -> str:
-    """Commit onto a ref with fast-import; gives the commit's id. ``parent`` "" is the ref's tip, None a new root."""
+    """Commit onto a ref with fast-import; gives the commit's id. ``parent`` "" is the ref's tip, None a new root.
+
+    The committer is the author too, unless there is another one.
+    """
     if parent == "":
         tips = git(bare, "for-each-ref", "--format=%(objectname)", ref)
         parent = tips or None
     text = message.rstrip("\n").encode() + b"\n"
     import_ref = f"refs/test/import-{os.urandom(6).hex()}"  # several tests' threads may commit at once
-    lines = [b"commit %s" % import_ref.encode(), b"committer %s 1767225600 +0000" % committer.encode()]
+    lines = [b"commit %s" % import_ref.encode()]
+    lines += [b"author %s 1767225600 +0000" % author.encode()] if author else []
+    lines.append(b"committer %s 1767225600 +0000" % committer.encode())
     lines.append(b"data %d\n%s" % (len(text), text))
     if parent:
         lines.append(b"from %s" % parent.encode())

@@ -114,7 +114,14 @@ class _Root:
         text = message["headline"] + (f"\n\n{message['body']}" if message.get("body") else "")
         files = {one["path"]: base64.b64decode(one["contents"]) for one in input["fileChanges"]["additions"]}
         who = f"{self._account.login} <{self._account.login}@users.noreply.github.com>"
-        oid = commit_files(hosted.repo.path, dict(files), ref=f"refs/heads/{branch}", message=text, committer=who)
+        oid = commit_files(
+            hosted.repo.path,
+            dict(files),
+            ref=f"refs/heads/{branch}",
+            message=text,
+            committer="GitHub <noreply@github.com>",
+            author=who,
+        )
         assert git(hosted.repo.path, "rev-parse", f"{oid}^") == expected
         return {"commit": {"oid": oid, "url": f"{self._server.url}/{hosted.full_name}/commit/{oid}"}}
 
