@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""``make demo``: one release, end to end and for real, told step by step. Everything stays below .demo/ to look at.
+"""``make demo``: a release and its way to production, end to end and for real, told step by step.
 
 A Docker Engine and a registry are used where they are reachable, and started privately where not. The example
-application is built, tested and pushed; the pull request is opened on a local forge, a bare Git repository.
+application is built, tested and pushed; pull requests are opened, promoted, held and merged on a local forge, a bare
+Git repository. Everything stays below .demo/ to look at.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from scripts.machine.errors import MachineError
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = Path(sys.executable).parent  # the virtual environment that this runs in
 EXAMPLE = ROOT / "examples" / "single-service"
-STEPS = 7
+STEPS = 12
+REFUSED = 3  # the exit code of what a rule refuses
 EXAMPLE_REGISTRY = "registry.example.com"
 EXAMPLE_GITOPS = "https://git.example.com/acme/gitops.git"
 EXAMPLE_BASE = "busybox:1.36"
@@ -41,12 +43,12 @@ _START = """\
 """
 _NEXT = """\
 source {state}/env && cd {state}/app                           # hybrid-ci on PATH, and the demo's engine
-hybrid-ci forge merge 1                                    # the reviewer says yes
-git -C ../gitops pull                                      # what the agent in a cluster sees now
+git -C ../gitops pull                                      # what the agents in the clusters see now
 sed -i 's/hello/hello again/' www/index.html && git commit -qam 'Say hello again'
 hybrid-ci release --dry-run                                # what would change; nothing does
-hybrid-ci release                                          # build, test, push, a second pull request
-hybrid-ci forge show 2
+hybrid-ci release                                          # build, test, push, one more pull request
+hybrid-ci forge show 7
+hybrid-ci promote --from dev --to staging --dry-run        # nothing to do yet: dev runs it after the merge
 cd {root} && {python} scripts/services.py down --state {state}    # stop both
 """
 
@@ -88,12 +90,12 @@ class Story:
         """One line."""
         print(f"  {line}", flush=True)
 
-    def run(self, *argv: str, directory: Path = ROOT, show: bool = True) -> None:
-        """Run a command, shown as one would type it; raises StepFailed."""
+    def run(self, *argv: str, directory: Path = ROOT, show: bool = True, expected: int = 0) -> None:
+        """Run a command, shown as one would type it; raises StepFailed when it ends with another exit code."""
         if show:
             print(f"\n  {self._bold('$ ' + shlex.join(argv))}", flush=True)
         answer = subprocess.run(argv, cwd=directory, env=self.environment, capture_output=not show, check=False)
-        if answer.returncode != 0:
+        if answer.returncode != expected:
             if not show:
                 sys.stderr.write((answer.stdout + answer.stderr).decode(errors="replace"))
             raise StepFailed(argv, answer.returncode)
@@ -148,6 +150,11 @@ def _tell(story: Story, keep: bool) -> None:
             "A release that is done stays done: nothing is pushed, no second pull request is opened, exit code 0.",
         )
         story.run("hybrid-ci", "release", directory=story.app)
+        _merge(story)
+        _promote(story)
+        _first_wave(story)
+        _hold(story)
+        _look(story)
         print()
 
 
@@ -169,7 +176,7 @@ def _prepare_application(story: Story, registry: str, base: str) -> None:
 def _prepare_gitops(story: Story, registry: str) -> None:
     story.step(
         f"The GitOps repository: {story.named(story.gitops)}",
-        """What runs where: kustomize overlays for dev, staging and prod, and the rules in
+        """What runs where: kustomize overlays for dev, staging and two clusters of prod, and the rules in
         .hybrid-ci/environments.yaml. It is a bare Git repository that holds its pull requests too: the local forge.
         An agent in a cluster would watch its main branch.""",
     )
@@ -217,6 +224,63 @@ def _prove(story: Story, registry: str) -> None:
     story.say(f"SHA-256 of what the registry has:  sha256:{served}")
     if pinned != f"sha256:{served}":
         raise MachineError("the pinned digest is not what the registry serves")
+
+
+def _merge(story: Story) -> None:
+    story.step(
+        "The reviewer says yes",
+        "The merge is the deployment: an agent in the cluster of dev pulls what is on the main branch from now on.",
+    )
+    story.run("hybrid-ci", "forge", "merge", "1", directory=story.app)
+
+
+def _promote(story: Story) -> None:
+    story.step(
+        "Promotion: dev to staging",
+        """The digest that dev runs is copied by image into the files of staging, which keep everything of their own.
+        Nothing is built again and no tag is asked for anything. The gates of the policy are asked first, and their
+        verdicts stand in the pull request:""",
+    )
+    story.run("hybrid-ci", "promote", "--from", "dev", "--to", "staging", directory=story.app)
+    story.run("hybrid-ci", "forge", "merge", "2", directory=story.app)
+
+
+def _first_wave(story: Story) -> None:
+    story.step(
+        "Production in waves",
+        """Prod is two clusters. The first goes alone; the second has to wait until the first runs the image, and says
+        so where somebody asks for it too early:""",
+    )
+    promote = ("hybrid-ci", "promote", "--from", "staging", "--to", "prod")
+    story.run(*promote, "--wave", "2", "--dry-run", directory=story.app)
+    story.run(*promote, "--wave", "1", directory=story.app)
+    story.run("hybrid-ci", "forge", "merge", "3", directory=story.app)
+
+
+def _hold(story: Story) -> None:
+    story.step(
+        "A hold that refuses",
+        f"""Somebody finds a problem, and keeps the image of prod as it is: a small file, by a pull request of its own.
+        Whoever promotes now is refused with the reason (exit code {REFUSED}), until the hold is lifted again:""",
+    )
+    why = ("--env", "prod", "--reason")
+    wave = ("hybrid-ci", "promote", "--from", "staging", "--to", "prod", "--wave", "2")
+    story.run("hybrid-ci", "hold", "set", "hello", *why, "checkout is slow since the last release", directory=story.app)
+    story.run("hybrid-ci", "forge", "merge", "4", directory=story.app)
+    story.run(*wave, directory=story.app, expected=REFUSED)
+    story.run("hybrid-ci", "hold", "lift", "hello", *why, "it was the network", directory=story.app)
+    story.run("hybrid-ci", "forge", "merge", "5", directory=story.app)
+    story.run(*wave, directory=story.app)
+    story.run("hybrid-ci", "forge", "merge", "6", directory=story.app)
+
+
+def _look(story: Story) -> None:
+    story.step(
+        "What runs where, and how it came there",
+        "Git is the only state, so Git alone tells both: no server was asked, and no cluster.",
+    )
+    story.run("hybrid-ci", "status", directory=story.app)
+    story.run("hybrid-ci", "history", "--env", "prod/us", directory=story.app)
 
 
 def _manifest(registry: str, digest: str) -> bytes:
