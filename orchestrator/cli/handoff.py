@@ -27,9 +27,7 @@ def handoff(
     further: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Further records.")] = None,
     environment: Annotated[str | None, typer.Option("--env", help="Environment (default: the configured one).")] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="IMAGE", help="Only this image; may be repeated.")] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Every image needs a record (matrix --all).")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every image needs a record (matrix --all).")] = False,
     base: Annotated[
         str | None, typer.Option(metavar="REF", help="What the matrix was compared with, where it was told so.")
     ] = None,

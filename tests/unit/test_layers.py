@@ -46,9 +46,15 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "jwt": {"forges.github_login"},  # what PyGithub signs an App's claims with
     "gitlab": {"forges"},
     "pydantic": {
-        "config", "reports.records", "reports.claims", "reports.plans", "reports.promotions", "reports.built",
-        "reports.matrices", "reports.diagnosis",
-    },
+        "config",
+        "reports.records",
+        "reports.claims",
+        "reports.plans",
+        "reports.promotions",
+        "reports.built",
+        "reports.matrices",
+        "reports.diagnosis",
+    },  # fmt: skip
     "pydantic_core": {"config"},
     "typer": {"cli"},
     "rich": {"cli", "reports"},
