@@ -21,7 +21,7 @@ from pipelines.looking_forge import browsing, target_of
 from pipelines.looking_timeline import Moved, Trail, Versions, arrivals, trails_of
 from pipelines.rules import read_rules
 
-_DEPTH = 500  # commits of a branch that are asked since when something runs
+_DEPTH = 500  # months, as a rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class Status:
     now: datetime
 
 
-def status(looking: Looking, wanted: Wanted) -> Status:
-    """Look at everything once.
+def status(looking: Looking, wanted: Wanted, *, depth: int = _DEPTH) -> Status:
+    """Look at everything once; ``depth`` commits of a branch are asked since when something runs.
 
     Raises ConfigurationError for names that are not there and broken holds, Unreadable, RemoteError.
     """
@@ -82,7 +82,7 @@ def status(looking: Looking, wanted: Wanted) -> Status:
     names = {one.name for one in shown}
     there = {image for place in places if place.name in names for image in place.side.repositories}
     images = chosen_images(looking, scene, wanted.images, there)
-    trails = trails_of(looking.ports.repository, scene, places, _DEPTH)
+    trails = trails_of(looking.ports.repository, scene, places, depth)
     rules = _rules(looking, scene)
     reading = _Reading(looking, scene, places, trails, images, rules)
     return Status(
