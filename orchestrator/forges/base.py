@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from orchestrator.core.comparison import Comparison as Comparison
+from orchestrator.core.comparison import SourceChange as SourceChange
 from orchestrator.core.delivery import MergeMethod as MergeMethod
 from orchestrator.core.delivery import Routing as Routing
 from orchestrator.core.errors import Conflict, Refused
@@ -99,29 +101,6 @@ class AutoMerge(StrEnum):
 
     MERGED = "merged"  # it was mergeable already, so it was merged with the expected head
     ENABLED = "enabled"  # the forge merges it, or has put it into its queue
-
-
-@dataclass(frozen=True, slots=True)
-class SourceChange:
-    """One commit of an application's repository, as reviewers want to see it."""
-
-    commit: CommitId
-    subject: str
-    author: str
-    url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What lies between two commits of one repository. ``commits`` are newest first and may be fewer than ``ahead``.
-
-    ``behind`` above zero: the second commit does not hold all of the first one's history.
-    """
-
-    ahead: int
-    behind: int
-    commits: tuple[SourceChange, ...] = ()
-    url: str = ""
 
 
 class PullRequestMoved(Conflict):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.core.comparison import Comparison, SourceChange
 from orchestrator.core.names import CommitId
-from orchestrator.forges.base import Comparison, SourceChange
 from orchestrator.reports.markdown import code, folded, link
 
 _MOST = 100
