@@ -29,7 +29,8 @@ _TAG_FIELDS = {"version", "sha", "commit", "branch", "date"}
 class Model(BaseModel):
     """Strict by default: unknown keys are mistakes, and nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A model that only stands inside others needs no validator of its own: building one for each costs start-up time.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def _check(kind: Callable[[str], object], text: str) -> str:
