@@ -60,10 +60,11 @@ def _in_document(path: RepoPath, document: Document, root: tree.Node) -> Iterato
 def _secret(path: RepoPath, document: Document, secret: tree.Mapping) -> Iterator[PlainSecret]:
     """A Secret of its own, or one in a List."""
     values = [node for key in _VALUES if isinstance(node := tree.node_at(secret, key), tree.Mapping)]
-    keys = [key for one in values for key in _readable(one)]
-    if keys:
+    found = [(one.start, tuple(_readable(one))) for one in values]
+    told = sorted((start, keys) for start, keys in found if keys)
+    if told:
         name = tree.text_at(secret, "metadata", "name") or "(no name)"
-        yield PlainSecret(path, document.line(values[0].start), name, tuple(keys))
+        yield PlainSecret(path, document.line(told[0][0]), name, tuple(key for _, keys in told for key in keys))
 
 
 def _readable(values: tree.Mapping) -> Iterator[str]:

@@ -137,7 +137,8 @@ def test_a_forge_that_fails_costs_the_number_alone() -> None:
 
 
 def test_an_environment_with_waves_tells_of_all_its_clusters() -> None:
-    policy = "version: 1\nenvironments:\n  prod: {paths: ['{cluster}/**'], waves: {clusters: 'clusters/prod-*', sizes: [1, rest]}}\n"
+    waves = "waves: {clusters: 'clusters/prod-*', sizes: [1, rest]}"
+    policy = f"version: 1\nenvironments:\n  prod: {{paths: ['{{cluster}}/**'], {waves}}}\n"
     files = {f"clusters/prod-{name}/api.yaml": f"image: {image(API)}\n".encode() for name in ("eu", "us")}
     past = Past().begin(files, policy)
     past.commit({"clusters/prod-us/api.yaml": f"image: {image(API, 2)}\n".encode()}, "Move")
