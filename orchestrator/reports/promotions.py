@@ -13,7 +13,7 @@ from pydantic import Field
 from orchestrator import __version__
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.text import printable
-from orchestrator.reports.markdown import code, folded, table
+from orchestrator.reports.markdown import code, folded, summary, table
 from orchestrator.reports.records import Part, PullRequestRecord
 
 SCHEMA: Final = "hybrid-ci.promotion/v1"
@@ -143,8 +143,9 @@ def promotion_lines(record: PromotionRecord, *, verbose: bool = False) -> list[s
     )
     for names, one in _alike(record.environments):
         lines += ["", f"{', '.join(names)}:", *(f"  {line}" for line in _details(one, verbose=verbose))]
-    lines += [f"set aside: {line}" for line in _overrides(record)]
-    lines += [f"not made good yet: {line}" for line in _skips(record)]
+    notes = [f"set aside: {line}" for line in _overrides(record)]
+    notes += [f"not made good yet: {line}" for line in _skips(record)]
+    lines += ["", *notes] if notes else []
     if verbose:
         lines += ["", calls_line(record)]
     return lines
@@ -166,7 +167,7 @@ def promotion_markdown(record: PromotionRecord) -> str:
         inner += [f"{code(left.repository)} stays: {code(left.reason, 300)}" for left in one.left]
         inner += [code(one.error, 300)] if one.error else []
         if inner:
-            parts.append(folded(", ".join(f"<code>{name}</code>" for name in names), "\n\n".join(inner)))
+            parts.append(folded(", ".join(map(summary, names)), "\n\n".join(inner)))
     parts += [f"Set aside: {code(line, 300)}" for line in _overrides(record)]
     parts += [f"Not made good yet: {code(line, 300)}" for line in _skips(record)]
     return "\n\n".join(parts)
@@ -207,15 +208,22 @@ def _details(one: PromotedEnvironment, *, verbose: bool) -> list[str]:
     lines = [f"{image.repository:<{width}}  {_before(image)} -> {_after(image)}" for image in shown_images]
     if not verbose and len(one.images) > _MOST_IMAGES:
         lines.append(f"and {len(one.images) - _MOST_IMAGES} more images")
-    shown = [v for v in one.verdicts if verbose or v.verdict != "pass" or v.overridden]
-    passed = [v.gate for v in one.verdicts if v not in shown]
-    rows = [(printable(v.gate), v.verdict, printable(_reason(v))) for v in shown]
-    rows += [("gates", "pass", ", ".join(map(printable, passed)))] if passed else []
-    lines += _columns(rows)
-    for verdict in shown:
-        lines += [f"  {verdict.gate}: {printable(line)}" for line in _below(verdict, verbose=verbose)]
-    lines += [f"stays: {left.repository}: {printable(left.reason)} {left.where}".rstrip() for left in one.left]
+    lines += _gates(one.verdicts, verbose=verbose)
+    lines += [f"stays: {left.repository}: {printable(left.reason)}{_at(left)}" for left in one.left]
     lines += [f"error: {printable(one.error)}"] if one.error else []
+    return lines
+
+
+def _gates(verdicts: Sequence[VerdictRecord], *, verbose: bool) -> list[str]:
+    """Each verdict with what it rests on; those that pass and set nothing aside together, unless ``verbose``."""
+    shown = [one for one in verdicts if verbose or one.verdict != "pass" or one.overridden]
+    passed = [one.gate for one in verdicts if one not in shown]
+    rows = [(printable(one.gate), one.verdict, printable(_reason(one))) for one in shown]
+    rows += [("gates", "pass", ", ".join(map(printable, passed)))] if passed else []
+    lines: list[str] = []
+    for number, row in enumerate(_columns(rows)):
+        below = _below(shown[number], verbose=verbose) if number < len(shown) else []
+        lines += [row, *(f"    {printable(line)}" for line in below)]
     return lines
 
 
@@ -238,6 +246,10 @@ def _alike(environments: Sequence[PromotedEnvironment]) -> list[tuple[list[str],
         if told.images or told.left or told.error or told.verdicts:
             groups.setdefault(told.model_dump_json(), ([], one))[0].append(one.environment)
     return list(groups.values())
+
+
+def _at(left: LeftImage) -> str:
+    return f" ({printable(left.where)})" if left.where else ""
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
