@@ -16,7 +16,6 @@ from orchestrator.core.change import Change
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import Repository
 from orchestrator.core.release import ReleasedImage
-from orchestrator.core.text import printable
 from orchestrator.forges.base import AutoMerge, PullRequest
 from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, Unchanged, Updated, Waiting
 from orchestrator.reports.diff import readable, unified
@@ -123,7 +122,8 @@ def _goes_on(pull_request: PullRequest, merging: AutoMerge | None) -> str:
 def _named(newer: Change, pull_request: PullRequest | None) -> str:
     tags = ", ".join(f"{image.repository.name} {image.tag or image.digest.short}" for image in newer.images)
     where = f"waits in pull request #{pull_request.number}" if pull_request is not None else "is there already"
-    return printable(f"release {newer.release} ({tags}) {where}")
+    release = f"release {newer.release} " if newer.release.isalnum() and newer.release.isascii() else "release "
+    return f"{release}({tags}) {where}"
 
 
 def _reference(image: ReleasedImage, unknown: tuple[Repository, ...]) -> str:

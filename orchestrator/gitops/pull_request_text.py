@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 BLOCK_BEGIN, BLOCK_END = "<!-- hybrid-ci:begin -->", "<!-- hybrid-ci:end -->"
 _STAMP = re.compile(r"<!-- hybrid-ci:release (?P<release>\S+)(?P<waiting> waiting)?(?: gates:(?P<gates>\S+))? -->")
+_PLAIN = re.compile(r"[A-Za-z0-9._]{1,64}")
 _SEAL = re.compile(r"<!-- hybrid-ci:seal (?P<seal>[0-9a-f]{16}) -->")
 LONGEST_BODY = 65_536  # characters that GitHub, and the local forge, take
 LONGEST_BODIES = {"gitlab": 1_048_576}  # docs.gitlab.com/administration/instance_limits: a description
@@ -48,14 +49,14 @@ class PullRequestText:
         """
         block = _block_of(body)
         stamp = _STAMP.search(block)
-        if stamp is None or stamp["release"] != self.release or not _sealed(block):
+        if stamp is None or stamp["release"] != _word(self.release) or not _sealed(block):
             return False
         return self.found or stamp[0] == self._stamp()
 
     def _stamp(self) -> str:
         waiting = " waiting" if self.waiting else ""
         gates = f" gates:{self.gates}" if self.gates else ""
-        return f"<!-- hybrid-ci:release {self.release}{waiting}{gates} -->"
+        return f"<!-- hybrid-ci:release {_word(self.release)}{waiting}{gates} -->"
 
     def _block(self, room: int) -> str:
         frame = len(BLOCK_BEGIN) + len(BLOCK_END) + len(self._stamp()) + 48  # the seal, and ends of lines
@@ -67,6 +68,11 @@ def says_waiting(body: str) -> bool:
     """Our block says that a gate waits: the draft is ours to end. Without it a person made the draft."""
     stamp = _STAMP.search(_block_of(body))
     return stamp is not None and stamp["waiting"] is not None
+
+
+def _word(release: str) -> str:
+    """The release in a comment: one that was found is a claim, and nothing of it may end the comment."""
+    return release if _PLAIN.fullmatch(release) else hashlib.sha256(release.encode("utf-8", "replace")).hexdigest()
 
 
 def _block_of(body: str) -> str:

@@ -81,3 +81,12 @@ def test_a_body_fits_the_forge_together_with_what_people_wrote(around: str) -> N
 
     assert len(replace(TEXT, content=content).body(around)) <= 65_536
     assert rooms[0] >= 4_000
+
+
+@pytest.mark.parametrize("release", ["x-->@everyone", "a b", "", "x" * 500, "<!--", "rélease"])
+def test_a_release_that_was_found_is_a_claim_and_acts_nowhere(release: str) -> None:
+    hostile = replace(TEXT, release=release, found=True)
+    body = hostile.body()
+    assert release not in body or not release
+    assert body.count("-->") == TEXT.body().count("-->")
+    assert hostile.stands_in(body)
