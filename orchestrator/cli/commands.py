@@ -24,6 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "history": ("orchestrator.cli.history", "Tell what an environment ran, since when, and who changed it."),
     "hold": ("orchestrator.cli.hold", "Keep an image of an environment as it is: set, list, lift."),
     "veto": ("orchestrator.cli.veto", "Keep a digest out of an environment: set, list, lift."),
+    "generate": (
+        "orchestrator.cli.generate",
+        "Print the CI file for GitHub, GitLab or Jenkins, from the configuration.",
+    ),
     "forge": ("orchestrator.cli.forge", "Look into the embedded local forge, and act on it."),
     "schema": ("orchestrator.cli.schema", "Print the JSON Schema of a configuration file or a record."),
 }
