@@ -118,10 +118,10 @@ Maker = Callable[[Fleet, Hook], Callable[[], object]]
 
 
 def jobs_of(*makers: Maker) -> Callable[[Fleet, Sequence[Hook]], list[Callable[[], object]]]:
-    def make(fleet: Fleet, hooks: Sequence[Hook]) -> list[Callable[[], object]]:
+    def make(world: Fleet, hooks: Sequence[Hook]) -> list[Callable[[], object]]:
         if not hooks:
             return [lambda: None for _ in makers]
-        return [maker(fleet, hook) for maker, hook in zip(makers, hooks, strict=True)]
+        return [maker(world, hook) for maker, hook in zip(makers, hooks, strict=True)]
 
     return make
 
