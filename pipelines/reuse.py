@@ -18,10 +18,10 @@ from orchestrator.core.errors import RemoteError
 from orchestrator.core.image import Digest, ImageReference, InvalidReference, PinnedImage, Platform, TaggedImage
 from orchestrator.core.names import CommitId, InvalidName
 from orchestrator.core.release import ReleasedImage, Tested
-from orchestrator.engine.parallel import side_by_side
+from orchestrator.engine.parallel import both, side_by_side
 from orchestrator.images.base import BuildSpec, BuiltImage, Registry
 from orchestrator.images.bases import handed_repository
-from orchestrator.images.content_key import ContentKey, NoKey, content_key, named_bases
+from orchestrator.images.content_key import ContentKey, NoKey, content_key, context_digest, named_bases
 from orchestrator.images.context import plan_context
 from orchestrator.images.proof import Proof, prove
 from orchestrator.images.publish import gather
@@ -65,10 +65,10 @@ def find_reusable(
 
     An image whose key can't be told (a base that is chosen while building, a base registry that does not answer) is
     left out and said so: it is built. ``specs`` are by image name, as the builder would get them; ``evidence`` is what
-    the GitOps base branch knows, asked only when something was found. Raises RemoteError, ConfigurationError for a
-    context that can't be read.
+    the GitOps base branch knows: git is waited for while the contexts are read. Raises RemoteError, ConfigurationError
+    for a context that can't be read.
     """
-    keys = _Keys(ports, specs, targets)
+    keys, proven = both(partial(_Keys, ports, specs, targets), evidence)
     known: list[tuple[Target, ContentKey]] = []
     for target in targets:
         try:
@@ -77,7 +77,6 @@ def find_reusable(
             ports.reporter.note(f"the image {target.name} is built every time: {reason.message}")
     tags = [TaggedImage(target.image.repository, key.tag) for target, key in known]
     found = side_by_side([partial(ports.registry.resolve, tag) for tag in tags])
-    proven = evidence() if any(found) else frozenset()
     return {
         target.name: _reusable(target, key, digest, proven) for (target, key), digest in zip(known, found, strict=True)
     }
@@ -94,7 +93,7 @@ class _Keys:
         self._labels = {target.name: target.config.labels for target in targets}
         self._platforms = {target.name: platforms_of(target) for target in targets}
         self._native = () if all(self._platforms.values()) else (ports.engine.platform(),)
-        self._digests = self._resolve_bases(ports)
+        self._digests, self._contents = both(partial(self._resolve_bases, ports), self._read_contexts)
         self._known: dict[str, ContentKey] = {}
 
     def of(self, name: str, above: tuple[str, ...] = ()) -> ContentKey:
@@ -106,7 +105,8 @@ class _Keys:
                 for written, reference in named_bases(self._contexts[name].dockerfile, spec.arguments).items()
             }
             platforms = self._platforms[name] or self._native
-            self._known[name] = content_key(spec, self._contexts[name], self._labels[name], platforms, contents)
+            context, digest = self._contexts[name], self._contents[name]
+            self._known[name] = content_key(spec, context, self._labels[name], platforms, contents, digest)
         return self._known[name]
 
     def _content(self, name: str, reference: ImageReference, above: tuple[str, ...]) -> str:
@@ -117,6 +117,9 @@ class _Keys:
         if digest is None:
             raise NoKey(f"what {reference} is now could not be found out", where=name)
         return str(digest)
+
+    def _read_contexts(self) -> Mapping[str, str]:
+        return {name: context_digest(context) for name, context in self._contexts.items()}
 
     def _resolve_bases(self, ports: Ports) -> Mapping[ImageReference, Digest]:
         """What each base from elsewhere is now. One whose registry does not answer is left out."""

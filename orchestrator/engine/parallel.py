@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from orchestrator.engine.process import terminate_all
 
 _Result = TypeVar("_Result")
+_One = TypeVar("_One")
+_Other = TypeVar("_Other")
 _LOOK_UP_SECONDS = 0.5
 _ENDING_SECONDS = 1.0  # after an interruption, for calls to clean up behind a child that was ended
 
@@ -40,6 +42,13 @@ def side_by_side(calls: Sequence[Callable[[], _Result]], workers: int = 8) -> li
         _join_for(threads, _ENDING_SECONDS)
         raise
     return work.results()
+
+
+def both(one: Callable[[], _One], other: Callable[[], _Other]) -> tuple[_One, _Other]:
+    """Two calls side by side whose results differ in kind; as ``side_by_side`` in all else."""
+    calls: list[Callable[[], Any]] = [one, other]
+    first, second = side_by_side(calls)
+    return first, second
 
 
 def _join_for(threads: Sequence[threading.Thread], seconds: float) -> None:

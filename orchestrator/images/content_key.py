@@ -58,11 +58,13 @@ def content_key(
     labels: Mapping[str, str],
     platforms: Sequence[Platform],
     contents: Mapping[str, str],
+    digest: str | None = None,
 ) -> ContentKey:
     """The key of this build. ``labels`` are the configured ones, without those that name the commit.
 
     ``platforms`` are those that it is built for, the engine's own included when none is asked for; ``contents`` says
-    what each of ``named_bases`` holds: the digest that it resolves to, or the key of an image of this project.
+    what each of ``named_bases`` holds: the digest that it resolves to, or the key of an image of this project;
+    ``digest`` is the context's, where it is known already.
     Raises ConfigurationError for a file that can't be read.
     """
     parts = [
@@ -73,7 +75,7 @@ def content_key(
         *_pairs("argument", spec.arguments),
         *_pairs("label", labels),
         *_pairs("base", contents),
-        f"context {context_digest(context)}",
+        f"context {digest or context_digest(context)}",
     ]
     return ContentKey(hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest())
 
