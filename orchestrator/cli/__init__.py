@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
+_NEW_OBJECTS = 100_000  # between two looks for garbage: importing makes many objects, and none of them is garbage
 _COMPLETION = "_HYBRID_CI_COMPLETE"  # set by the shell when it asks for completions
 
 
@@ -20,6 +22,7 @@ def main() -> None:
         from orchestrator.cli.commands import overview
 
         _say(overview())
+    gc.set_threshold(_NEW_OBJECTS, 50, 100)
     from orchestrator.cli.app import run
 
     sys.exit(run())
@@ -48,7 +51,10 @@ def _say(text: str) -> None:
     except BrokenPipeError:
         drop_broken_output()
     except OSError as error:
+        from orchestrator.core.machine import machine_error
+
         drop_broken_output()
-        print(f"error: the machine refused: {error.strerror}", file=sys.stderr)
-        code = 1
+        refused = machine_error(error)
+        print(f"error: {refused.message}", file=sys.stderr)
+        code = refused.exit_code
     sys.exit(code)
