@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import signal
 import sys
@@ -19,17 +18,8 @@ from typer.exceptions import TyperException
 from orchestrator.ci.redact import install as install_redaction
 from orchestrator.cli.streams import drop_broken_output, write_exactly
 from orchestrator.core.errors import ConfigurationError, ExitCode, HybridCIError, Interrupted, Terminated, WorkFailed
+from orchestrator.core.machine import machine_error
 from orchestrator.core.text import printable
-
-_ADVICE = {
-    errno.ENOSPC: "free some space on that disk, and run it again",
-    errno.EDQUOT: "free some of the quota on that disk, and run it again",
-    errno.EACCES: "check the permissions",
-    errno.EPERM: "check the permissions",
-    errno.EROFS: "write to a place that is not read-only",
-    errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    errno.ENOMEM: "give the job more memory",
-}
 
 
 class _Termination:
@@ -90,7 +80,9 @@ def _run(work: Callable[[], object], voice: _Voice) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError) and drop_broken_output():
             return ExitCode.OK  # the reader of our results went away (``| head``), which is no failure
-        return voice.fail(_machine(error, voice.verbose))
+        return voice.fail(machine_error(error, _traceback(error) if voice.verbose else ()))
+    except MemoryError as error:
+        return voice.fail(machine_error(error))
     except Exception as error:  # the last line of defence: a bug of ours, told without locals
         return voice.fail(_bug(error, voice.verbose))
     return result if isinstance(result, int) else ExitCode.OK
@@ -137,14 +129,6 @@ def _usage(error: TyperException) -> HybridCIError:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "hybrid-ci"
     return ConfigurationError(error.format_message(), hint=f"{command} --help shows what it takes")
-
-
-def _machine(error: OSError, verbose: bool) -> HybridCIError:
-    """The machine did not do what we asked of it: a full disk, a missing right."""
-    what = f"the machine refused: {error.strerror or type(error).__name__}"
-    hint = _ADVICE.get(error.errno or 0, "run it again with --verbose to see where it happened")
-    where = str(error.filename) if error.filename is not None else None
-    return WorkFailed(what, where=where, hint=hint, details=_traceback(error) if verbose else [])
 
 
 def _bug(error: Exception, verbose: bool) -> HybridCIError:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.errors import ConfigurationError
+from orchestrator.core.machine import is_exhausted
 from orchestrator.engine.pipes import CHUNK, Drain, Feed, readable
 
 # What every child may see. Proxies and CA bundles are the machine's network configuration, not credentials.
@@ -73,6 +74,15 @@ class Completed:
         return self.returncode == 0 and not self.timed_out
 
     @property
+    def how(self) -> str:
+        """How it ended, as a sentence's end."""
+        if self.timed_out:
+            return "ran out of time"
+        if self.returncode == -signal.SIGKILL:
+            return "was killed (where nobody did it: the machine had too little memory)"
+        return f"was ended by signal {-self.returncode}" if self.returncode < 0 else f"ended with {self.returncode}"
+
+    @property
     def error_text(self) -> str:
         """stderr as text, stripped."""
         return self.stderr.decode("utf-8", "replace").strip()
@@ -96,7 +106,7 @@ def run(
     stdout and stderr as it comes (from reader threads); ``stdin`` may be made piece by piece while it is read;
     ``beside`` is entered with the child's process group while it runs (leash.py). A program that fails is a
     ``Completed`` with its return code, not an exception; what ``on_line`` and the making of ``stdin`` raise comes out
-    here once the child has ended. Raises ProgramMissing, ProgramBroken.
+    here once the child has ended. Raises ProgramMissing, ProgramBroken, OSError where the machine has no room for it.
     """
     with tempfile.TemporaryDirectory(prefix="hybrid-ci-home-") as home:
         child = _spawn(
@@ -135,6 +145,8 @@ def _spawn(
             pass_fds=pass_fds,
         )
     except OSError as error:
+        if is_exhausted(error):
+            raise
         raise ProgramBroken(
             f"{argv[0]} can't be started: {error.strerror}",
             where=error.filename and str(error.filename),

@@ -77,8 +77,7 @@ class GitFailed(RemoteError):
 
     def __init__(self, command: str, completed: Completed, *, where: str | None = None) -> None:
         lines = completed.error_text.splitlines()[-_ERROR_LINES:]
-        how = "ran out of time" if completed.timed_out else f"ended with {completed.returncode}"
-        super().__init__(f"git {command} {how}", where=where, details=lines)
+        super().__init__(f"git {command} {completed.how}", where=where, details=lines)
         self.completed = completed
 
 

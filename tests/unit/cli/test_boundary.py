@@ -158,20 +158,24 @@ def test_a_secret_in_an_exception_is_masked(ended: Guarded) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "code", "said"),
     [
-        (OSError(28, "No space left on device", "/var/tmp/x"), ["No space left", "/var/tmp/x", "free some space"]),
-        (PermissionError(13, "Permission denied", "/etc/x"), ["Permission denied", "/etc/x", "permissions"]),
-        (OSError(24, "Too many open files"), ["Too many open files", "ulimit -n"]),
-        (ConnectionResetError(104, "Connection reset by peer"), ["Connection reset", "--verbose"]),
-        (BrokenPipeError(32, "Broken pipe"), ["Broken pipe", "--verbose"]),  # not of our output: no success
-        (OSError("odd"), ["OSError"]),
+        (OSError(28, "No space left on device", "/var/tmp/x"), 5, ["No space left", "/var/tmp/x", "free some space"]),
+        (OSError(24, "Too many open files"), 5, ["Too many open files", "ulimit -n"]),
+        (MemoryError(), 5, ["Cannot allocate memory", "more memory"]),
+        (PermissionError(13, "Permission denied", "/etc/x"), 2, ["Permission denied", "/etc/x", "permissions"]),
+        (OSError(30, "Read-only file system", "/x"), 2, ["Read-only", "/x", "TMPDIR"]),
+        (ConnectionResetError(104, "Connection reset by peer"), 1, ["Connection reset", "--verbose"]),
+        (BrokenPipeError(32, "Broken pipe"), 1, ["Broken pipe", "--verbose"]),  # not of our output: no success
+        (OSError("odd"), 1, ["OSError"]),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, OSError) else "",
 )
-def test_what_the_machine_refuses_is_no_bug_of_ours(error: OSError, said: list[str], ended: Guarded) -> None:
+def test_what_the_machine_refuses_is_no_bug_of_ours(
+    error: OSError | MemoryError, code: int, said: list[str], ended: Guarded
+) -> None:
     result = ended(raising(error))
-    assert result.code == 1
+    assert result.code == code
     assert result.err.startswith("error: the machine refused: ")
     assert all(text in result.err for text in said)
     assert "bug" not in result.err
@@ -308,7 +312,7 @@ sys.exit(guarded(work, verbose=False))
 def test_a_full_disk_is_one_clear_error(arguments: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
         ended = run_apart(*arguments, stdout=full)
-    assert ended.code == 1
+    assert ended.code == 5
     assert ended.err.startswith("error: the machine refused: No space left on device\n")
     assert "Traceback" not in ended.err
     assert "Exception ignored" not in ended.err
