@@ -39,7 +39,7 @@ typecheck: .venv/.stamp ## mypy --strict
 	@$(BIN)/mypy -p scripts -m bench.startup
 
 # These print a table for people and, as their last line, one JSON object.
-BENCHES := bench-startup bench-pins bench-git bench-writers
+BENCHES := bench-startup bench-pins bench-git bench-writers bench-release
 
 .PHONY: corpus
 corpus: .venv/.stamp ## pins of real manifests against the right edit, byte for byte (HYBRID_CI_CORPUS=folder)
@@ -63,6 +63,10 @@ bench-git: .venv/.stamp ## a handoff on a GitOps monorepo, against clones and gi
 .PHONY: bench-writers
 bench-writers: .venv/.stamp ## many writers on one branch, against pull-rebase loops (WRITERS=200)
 	@$(if $(WRITERS),WRITERS="$(WRITERS)") $(BIN)/python -m bench.writers
+
+.PHONY: bench-release
+bench-release: .venv/.stamp ## a release of an unchanged application, against a cached docker build and push (RUNS=7)
+	@$(BIN)/python -m bench.release
 
 .PHONY: lock
 lock: ## renew requirements-dev.txt (needs uv)
