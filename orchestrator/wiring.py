@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 from orchestrator.ci.environment import CIEnvironment, detect
 from orchestrator.ci.guard import signals
@@ -117,7 +118,7 @@ class _History:
 
 
 def _history(application: LoadedApplication | None, gitops: RemoteURL, sources: str | None) -> _History:
-    """The login for the GitOps repository goes to its own host, and to no other one."""
+    """The login for the GitOps repository goes to its own server, and to no other one."""
     from orchestrator.git.source import remote_of
 
     checkout = application.directory if application is not None else None
@@ -127,8 +128,13 @@ def _history(application: LoadedApplication | None, gitops: RemoteURL, sources: 
     elif checkout is not None and (told := remote_of(checkout)) is not None:
         with suppress(InvalidName, ConfigurationError):
             remote = remote_url(told, checkout)
-    same_host = remote is not None and remote.host is not None and remote.host == gitops.host
-    return _History(checkout, remote, _git_credentials(os.environ) if same_host else None)
+    same = remote is not None and remote.host is not None and _server(remote) == _server(gitops)
+    return _History(checkout, remote, _git_credentials(os.environ) if same else None)
+
+
+def _server(url: RemoteURL) -> tuple[str, str | None, str]:
+    """What a login belongs to: scheme, host, and where the address names one, the port."""
+    return url.scheme, url.host, urlsplit(url.value).netloc.rpartition("@")[2] if "://" in url.value else ""
 
 
 @contextmanager
