@@ -103,6 +103,54 @@ class AutoMerge(StrEnum):
     ENABLED = "enabled"  # the forge merges it, or has put it into its queue
 
 
+class TokenKind(StrEnum):
+    """What a login at a forge is, as far as it can be told."""
+
+    NONE = "no token at all"
+    PERSONAL = "a person's token"
+    FINE_GRAINED = "a fine-grained token"
+    APP = "a GitHub App's installation"
+    INSTALLATION = "a short-lived token of an installation"  # an App's, or a workflow's GITHUB_TOKEN
+    PROJECT = "an access token"
+    JOB = "a CI job's token"
+    UNKNOWN = "a token of a kind that is not known here"
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFacts:
+    """What a forge tells of our login, by names alone. None where it does not tell.
+
+    ``lacking`` and ``needless`` are rights: those that the work takes and that are not there, and those that it does
+    not take.
+    """
+
+    kind: TokenKind
+    name: str | None = None
+    scopes: tuple[str, ...] | None = None
+    lacking: tuple[str, ...] = ()
+    needless: tuple[str, ...] = ()
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForgeFacts:
+    """What a forge tells about itself, our login and a base branch. None where it does not tell.
+
+    ``clock`` is the server's time when it answered; ``squash_keeps`` whether the text of a commit stays when a person
+    squashes; ``default_branch`` and ``url`` are the repository's.
+    """
+
+    login: LoginFacts
+    clock: datetime | None = None
+    protected: bool | None = None
+    can_push: bool | None = None
+    auto_merge: bool | None = None
+    merge_queue: bool | None = None
+    methods: frozenset[MergeMethod] | None = None
+    squash_keeps: bool | None = None
+    default_branch: str | None = None
+
+
 class PullRequestMoved(Conflict):
     """The head is not the one that was inspected; nothing was merged."""
 
@@ -235,6 +283,17 @@ class Guarding(Protocol):
 
     def can_push(self, branch: BranchName) -> bool | None:
         """Our login may push to this branch without a pull request; None when the forge does not tell."""
+
+
+@runtime_checkable
+class Inspecting(Protocol):
+    """The forge tells about itself what somebody should know before a release."""
+
+    def facts(self, base: BranchName) -> ForgeFacts:
+        """Our login, and the settings that matter for pull requests into this branch. Changes nothing.
+
+        Raises RemoteError, ConfigurationError when the repository is not there.
+        """
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ from orchestrator.forges.base import (
     AutoMerge,
     CommitStatus,
     Comparison,
+    ForgeFacts,
     MergeMethod,
     PullRequest,
     PullRequestDraft,
@@ -31,6 +32,7 @@ from orchestrator.forges.github_address import GitHubAddress
 from orchestrator.forges.github_client import HEADERS, GitHubClient
 from orchestrator.forges.github_commits import GitHubCommits
 from orchestrator.forges.github_errors import explain
+from orchestrator.forges.github_inspecting import GitHubInspecting
 from orchestrator.forges.github_login import AppLogin
 from orchestrator.forges.github_merging import GitHubMerging
 from orchestrator.forges.github_people import GitHubPeople
@@ -99,6 +101,7 @@ class GitHubForge:
         self._verdicts = GitHubVerdicts(self._client)
         self._commits = GitHubCommits(self._client)
         self._rules = GitHubRules(self._client)
+        self._inspecting = GitHubInspecting(self._client, login)
 
     @property
     def api_calls(self) -> int:
@@ -201,6 +204,13 @@ class GitHubForge:
         """As the port says; None where only an administrator could tell."""
         with self._client.operation():
             return self._rules.can_push(branch)
+
+    # --- Inspecting ----------------------------------------------------------------------------------------------
+
+    def facts(self, base: BranchName) -> ForgeFacts:
+        """As the port says."""
+        with self._client.operation():
+            return self._inspecting.facts(base)
 
     # --- CommitStatuses ------------------------------------------------------------------------------------------
 

@@ -82,6 +82,7 @@ class AppLogin:
         self._key = AppKey(app, key, on_secret)
         self._address, self._clock, self._on_secret = address, clock, on_secret
         self._calls = calls_with(self._key)
+        self.granted: dict[str, str] = {}  # what the installation may do, once a token was asked for
         self._installed: _Installed | None = None
         self._lock = threading.Lock()
 
@@ -119,7 +120,8 @@ class AppLogin:
                 hint="install it there, for this repository only",
             )
         data = _dictionary(answer)
-        permissions = self._permissions(data.get("permissions") or {})
+        self.granted = {str(name): str(level) for name, level in (data.get("permissions") or {}).items()}
+        permissions = self._permissions(self.granted)
         wanted = {"repositories": [self._address.name], "permissions": permissions}
         path = f"/app/installations/{int(data['id'])}/access_tokens"
         # One more token changes nothing for anybody: it is asked for again when its answer is lost.

@@ -6,6 +6,8 @@ https://docs.github.com/en/rest/repos/rules
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from github.GithubException import GithubException
 
 from orchestrator.core.names import BranchName
@@ -13,6 +15,15 @@ from orchestrator.forges.github_client import GitHubClient
 
 _GUARDING = frozenset({"pull_request", "merge_queue", "update"})  # rules that end a push to the branch itself
 _BYPASS = frozenset({"always", "exempt"})
+
+
+@dataclass(frozen=True, slots=True)
+class BranchRules:
+    """What is known of one branch. ``kinds`` are those of the rules that rulesets put on it."""
+
+    protected: bool
+    kinds: frozenset[str]
+    can_push: bool | None
 
 
 class GitHubRules:
@@ -24,6 +35,11 @@ class GitHubRules:
     def can_push(self, branch: BranchName) -> bool | None:
         """True when nothing keeps a push away, False when a ruleset does that we may not bypass, None when only
         an administrator could tell."""
+        rules = self.about(branch)
+        return rules.can_push if rules is not None else None
+
+    def about(self, branch: BranchName) -> BranchRules | None:
+        """All that is known of the branch; None when there is no such branch, or this server has no rulesets."""
         try:
             protected = self._client.get(f"/branches/{branch}").get("protected")
             rules = self._client.get(f"/rules/branches/{branch}", {"per_page": 100})
@@ -31,10 +47,11 @@ class GitHubRules:
             if error.status != 404:  # there is no such branch, or this server knows no rulesets yet
                 raise
             return None
+        kinds = frozenset(str(rule.get("type")) for rule in rules)
         rulesets = {rule.get("ruleset_id") for rule in rules if rule.get("type") in _GUARDING}
         if any(not self._may_bypass(ruleset) for ruleset in rulesets):
-            return False
-        return None if protected and not rulesets else True
+            return BranchRules(True, kinds, False)
+        return BranchRules(bool(protected), kinds, None if protected and not rulesets else True)
 
     def _may_bypass(self, ruleset: object) -> bool:
         return self._client.get(f"/rulesets/{ruleset}").get("current_user_can_bypass") in _BYPASS

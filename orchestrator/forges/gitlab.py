@@ -15,6 +15,7 @@ from orchestrator.forges.base import (
     AutoMerge,
     CommitStatus,
     Comparison,
+    ForgeFacts,
     MergeMethod,
     PullRequest,
     PullRequestDraft,
@@ -27,6 +28,7 @@ from orchestrator.forges.exchange import Limits
 from orchestrator.forges.gitlab_address import GitLabAddress
 from orchestrator.forges.gitlab_api import GitLabApi, TokenLogin, explain_refusal, require_project
 from orchestrator.forges.gitlab_commits import Commits
+from orchestrator.forges.gitlab_inspecting import GitLabInspecting
 from orchestrator.forges.gitlab_merge import Merger
 from orchestrator.forges.gitlab_people import People
 from orchestrator.forges.gitlab_requests import MergeRequests
@@ -79,6 +81,7 @@ class GitLabForge:
         self._merger = Merger(self._api, self._requests)
         self._people = People(self._api, self._requests)
         self._commits = Commits(self._api, self._requests)
+        self._inspecting = GitLabInspecting(self._api, login)
 
     @property
     def api_calls(self) -> int:
@@ -188,7 +191,7 @@ class GitLabForge:
         with self._calls.operation():
             return self._people.members(team)
 
-    # --- CommitStatuses, Comparing, Guarding, CommitsByCall ------------------------------------------------------
+    # --- CommitStatuses, Comparing, Guarding, Inspecting, CommitsByCall ------------------------------------------------------
 
     def statuses(self, commit: CommitId) -> Sequence[CommitStatus]:
         """As the port says, with deployments as contexts ``deployment/<environment>``."""
@@ -209,6 +212,11 @@ class GitLabForge:
         """As the port says."""
         with self._calls.operation():
             return self._requests.can_push(branch)
+
+    def facts(self, base: BranchName) -> ForgeFacts:
+        """As the port says."""
+        with self._calls.operation():
+            return self._inspecting.facts(base)
 
     def commit_on(
         self, branch: BranchName, expected: CommitId, edits: Mapping[RepoPath, bytes], message: str

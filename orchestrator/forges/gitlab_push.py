@@ -15,7 +15,16 @@ from orchestrator.core.errors import ConfigurationError, RemoteError
 from orchestrator.core.names import BranchName, CommitId
 from orchestrator.engine.clock import Clock, Deadline
 from orchestrator.forges import gitlab_shapes as shapes
-from orchestrator.forges.base import CommitStatus, Comparison, PullRequest, PullRequestDraft, PullRequestState
+from orchestrator.forges.base import (
+    CommitStatus,
+    Comparison,
+    ForgeFacts,
+    LoginFacts,
+    PullRequest,
+    PullRequestDraft,
+    PullRequestState,
+    TokenKind,
+)
 from orchestrator.forges.calls import LoginRefused
 from orchestrator.forges.gitlab import GitLabForge
 from orchestrator.forges.gitlab_address import GitLabAddress
@@ -45,6 +54,10 @@ class GitLabByPush:
     def check_access(self) -> None:
         """The repository can be read; whether it can be pushed to, the repository's own check tells."""
         self._list_refs("HEAD")
+
+    def facts(self, base: BranchName) -> ForgeFacts:
+        """As the port says, as far as a job token may ask; most of it stays unknown."""
+        return ForgeFacts(LoginFacts(TokenKind.JOB))
 
     def push_options(self, draft: PullRequestDraft) -> Sequence[str]:
         """See ``OpensByPush``. GitLab takes the same options for a merge request that is open already."""

@@ -23,6 +23,7 @@ from orchestrator.engine.retry import Jitter
 from orchestrator.forges.base import (
     AutoMerge,
     CommitStatus,
+    ForgeFacts,
     MergeMethod,
     NotMergeable,
     PullRequest,
@@ -46,7 +47,7 @@ from orchestrator.forges.local_records import (
     open_ref,
     pull_ref,
 )
-from orchestrator.forges.local_setup import check_forge, create_forge, is_protected
+from orchestrator.forges.local_setup import check_forge, create_forge, facts_of, is_protected
 from orchestrator.forges.local_statuses import Statuses
 from orchestrator.forges.local_store import LostTransaction, RefChange, RefStore, StoredRef
 from orchestrator.git.identity import Identity
@@ -133,6 +134,10 @@ class LocalForge:
         """As the port says; None where the repository is no local forge."""
         protected = is_protected(self.path, branch)
         return None if protected is None else not protected
+
+    def facts(self, base: BranchName) -> ForgeFacts:
+        """As the port says."""
+        return facts_of(self.path, base)
 
     # --- Browsing ------------------------------------------------------------------------------------------------
 

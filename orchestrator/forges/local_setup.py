@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import ConfigurationError, Conflict, RemoteError
 from orchestrator.core.names import BranchName
+from orchestrator.forges.base import ForgeFacts, LoginFacts, TokenKind
 from orchestrator.git.command import Git
 
 MARKER_KEY = "hybrid-ci.forge"
@@ -114,6 +115,18 @@ def is_protected(path: Path, branch: BranchName) -> bool | None:
         return None
     listed = Git(path, where=str(path)).run(["config", "--get-all", PROTECTED_KEY], check=False)
     return branch.value in listed.stdout.decode("utf-8", "replace").splitlines()
+
+
+def facts_of(path: Path, base: BranchName) -> ForgeFacts:
+    """What ``Inspecting`` tells. There is no login here but the right to write to the folder."""
+    protected = is_protected(path, base)
+    return ForgeFacts(
+        LoginFacts(TokenKind.NONE),
+        protected=protected,
+        can_push=None if protected is None else not protected,
+        auto_merge=True,
+        merge_queue=False,
+    )
 
 
 def _check_place(path: Path) -> None:

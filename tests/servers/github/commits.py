@@ -19,7 +19,10 @@ def show_repository(server: GitHubServer, account: Account, call: Call, hosted: 
     """With what the login may do."""
     may_write = hosted.writable and (account.permissions is None or account.permissions.get("contents") == "write")
     permissions = {"admin": False, "push": may_write, "pull": True}
-    return Reply(200, shapes.repository(hosted, server.api, full=True, permissions=permissions))
+    headers = {"X-OAuth-Scopes": account.scopes} if account.scopes is not None else {}
+    if account.expires is not None:
+        headers["github-authentication-token-expiration"] = account.expires.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Reply(200, shapes.repository(hosted, server.api, full=True, permissions=permissions), headers)
 
 
 def show_ref(server: GitHubServer, account: Account, call: Call, hosted: Hosted, branch: str) -> Reply:
@@ -43,12 +46,22 @@ def show_branch(server: GitHubServer, account: Account, call: Call, hosted: Host
     return Reply(200, made | {"protected": hosted.rules.protected or bool(hosted.rules.rulesets)})
 
 
+def show_protection(server: GitHubServer, account: Account, call: Call, hosted: Hosted, branch: str) -> Reply:
+    """The older protection in detail, for administrators alone."""
+    if account.permissions is not None and "administration" not in account.permissions:
+        raise refuse(403, "Resource not accessible by personal access token")
+    if not hosted.rules.protected:
+        raise refuse(404, "Branch not protected")
+    return Reply(200, {"url": f"{server.api}/repos/{hosted.full_name}/branches/{branch}/protection"})
+
+
 def branch_rules(server: GitHubServer, account: Account, call: Call, hosted: Hosted, branch: str) -> Reply:
     """The active rules of every ruleset."""
     rules = []
     for number in hosted.rules.rulesets:
         told = {"ruleset_source_type": "Repository", "ruleset_source": hosted.full_name, "ruleset_id": number}
         rules += [{"type": "deletion"} | told, {"type": "pull_request"} | told]
+        rules += [{"type": "merge_queue"} | told] if hosted.rules.merge_queue else []
     return Reply(200, rules)
 
 

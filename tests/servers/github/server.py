@@ -52,6 +52,7 @@ ROUTES: Sequence[Route] = [
         ("GET", _R + r"/deployments/(?P<number>\d+)/statuses", commits.deployment_statuses, "deployments=read"),
         ("GET", _R + r"/compare/(?P<base>[^.]+)\.\.\.(?P<head>.+)", commits.compare, "contents=read"),
         ("GET", _R + r"/git/ref/heads/(?P<branch>.+)", commits.show_ref, "contents=read"),
+        ("GET", _R + r"/branches/(?P<branch>.+)/protection", commits.show_protection, None),
         ("GET", _R + r"/branches/(?P<branch>.+)", commits.show_branch, "contents=read"),
         ("GET", _R + r"/rules/branches/(?P<branch>.+)", commits.branch_rules, "metadata=read"),
         ("GET", _R + r"/rulesets/(?P<number>\d+)", commits.show_ruleset, "metadata=read"),

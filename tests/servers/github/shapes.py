@@ -32,6 +32,10 @@ def repository(hosted: Hosted, base: str, *, full: bool = False, permissions: di
         "archived": hosted.archived,
         "default_branch": "main",
         "allow_auto_merge": hosted.rules.auto_merge,
+        "allow_merge_commit": "merge" in hosted.rules.methods,
+        "allow_squash_merge": "squash" in hosted.rules.methods,
+        "allow_rebase_merge": "rebase" in hosted.rules.methods,
+        **({"squash_merge_commit_message": hosted.rules.squash_message} if full else {}),
         "url": f"{base}/repos/{hosted.full_name}",
         "permissions": permissions or {"admin": False, "push": hosted.writable, "pull": True},
     }

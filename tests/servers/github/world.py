@@ -28,6 +28,7 @@ class Rules:
     merge_queue: bool = False
     auto_merge: bool = True
     methods: frozenset[str] = frozenset({"merge", "squash", "rebase"})
+    squash_message: str = "COMMIT_MESSAGES"
     drafts: bool = True
     protected: bool = False  # by the older branch protection
     rulesets: dict[int, str] = field(default_factory=dict)  # number, and who may bypass it

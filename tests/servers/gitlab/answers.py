@@ -26,7 +26,17 @@ _RUNNING = {"pending", "running"}
 
 @route("GET /projects/:project")
 def project_(server: FakeGitLab, call: Call, token: Token, project: Project) -> Reply:
-    return Reply(200, entities.project(server.web, project))
+    return Reply(200, entities.project(server.web, project, token.role))
+
+
+@route("GET /version")
+def version(server: FakeGitLab, call: Call, token: Token) -> Reply:
+    return Reply(200, {"version": "18.2.1", "revision": "a1b2c3d4e5f"})
+
+
+@route("GET /personal_access_tokens/self")
+def own_token(server: FakeGitLab, call: Call, token: Token) -> Reply:
+    return Reply(200, entities.access_token(token, server.user_id(token.user)))
 
 
 @route("GET /users")

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.servers.forge_repository import Repo
-from tests.servers.gitlab.state import MergeRequest, Project
+from tests.servers.gitlab.state import MergeRequest, Project, Token
 
 Json = dict[str, Any]
 
@@ -30,7 +30,7 @@ def user(web: str, username: str, identity: int) -> Json:
     }
 
 
-def project(web: str, one: Project) -> Json:
+def project(web: str, one: Project, role: int = 30) -> Json:
     """A project."""
     group = one.path.rpartition("/")[0]
     return {
@@ -51,11 +51,28 @@ def project(web: str, one: Project) -> Json:
         "merge_requests_enabled": True,
         "merge_method": one.merge_method,
         "squash_option": one.squash_option,
+        "squash_commit_template": one.squash_template,
         "merge_trains_enabled": one.merge_trains,
         "merge_pipelines_enabled": one.merge_trains,
         "only_allow_merge_if_pipeline_succeeds": one.pipeline_required,
         "remove_source_branch_after_merge": True,
-        "permissions": {"project_access": {"access_level": 40, "notification_level": 3}, "group_access": None},
+        "permissions": {"project_access": {"access_level": role, "notification_level": 3}, "group_access": None},
+    }
+
+
+def access_token(token: Token, user_id: int) -> Json:
+    """The token that asks, as /personal_access_tokens/self tells it."""
+    return {
+        "id": 7,
+        "name": f"{token.user}'s token",
+        "revoked": False,
+        "created_at": "2026-01-01T00:00:00.000Z",
+        "description": None,
+        "scopes": sorted(token.scopes),
+        "user_id": user_id,
+        "last_used_at": None,
+        "active": True,
+        "expires_at": token.expires,
     }
 
 

@@ -20,6 +20,8 @@ class Token:
     user: str = "bot"
     scopes: frozenset[str] = frozenset({"api"})
     job: bool = False
+    role: int = 30
+    expires: str | None = None
 
 
 @dataclass
@@ -94,6 +96,7 @@ class Project:
     members: set[str] | None = None  # who may write; None: everybody
     merge_method: str = "merge"
     squash_option: str = "default_off"
+    squash_template: str | None = None
     merge_trains: bool = False
     train: list[int] = field(default_factory=list)
     approvals_required: int = 0
