@@ -54,7 +54,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "reports.built",
         "reports.matrices",
         "reports.diagnosis",
-    },  # fmt: skip
+    },
     "pydantic_core": {"config"},
     "typer": {"cli"},
     "rich": {"cli", "reports"},

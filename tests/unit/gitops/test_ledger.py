@@ -11,7 +11,7 @@ from orchestrator.core.image import Digest, PinnedImage
 from orchestrator.core.names import BranchName, CommitId, RefName, RepoPath
 from orchestrator.core.release import RecordReference, Tested
 from orchestrator.core.trailers import trailers
-from orchestrator.gitops.ledger import landed, records_on, evidence_of
+from orchestrator.gitops.ledger import evidence_of, landed, records_on
 from tests.simulators.clock import FakeClock
 from tests.simulators.gitops_repository import SimulatedGitOps, SimulatedGitServer
 
