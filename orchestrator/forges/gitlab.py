@@ -191,7 +191,7 @@ class GitLabForge:
         with self._calls.operation():
             return self._people.members(team)
 
-    # --- CommitStatuses, Comparing, Guarding, Inspecting, CommitsByCall ------------------------------------------------------
+    # --- CommitStatuses, Comparing, Guarding, Inspecting, CommitsByCall ------------------------------------------
 
     def statuses(self, commit: CommitId) -> Sequence[CommitStatus]:
         """As the port says, with deployments as contexts ``deployment/<environment>``."""
