@@ -79,10 +79,11 @@ def _look(ports: Ports, at: Standpoint, options: PromoteOptions, judges: Judges)
     with stage(ports.reporter, "gates", ports.clock.monotonic) as ending:
         judged = judges.all(world, prepared)
         ending.text = _in_words(judged)
-    for skip in world.skips:
+    skips = world.skips
+    for skip in skips:
         names = ", ".join(image.repository.name for image in skip.images)
         ports.reporter.warn(f"{skip.left_out} was skipped for {names} in {skip.environment}: {skip.reason}")
-    result = PromotionResult(options.source, way.scope, judged, options.dry_run, world.skips)
+    result = PromotionResult(options.source, way.scope, judged, options.dry_run, skips)
     if options.dry_run or not any(_goes(one) for one in judged):
         return result
     _check_rights(ports, policy, judged)

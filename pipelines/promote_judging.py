@@ -18,6 +18,7 @@ from orchestrator.engine.parallel import side_by_side
 from orchestrator.forges.base import Comparing, Comparison, PullRequest, PullRequestState
 from orchestrator.gitops.provenance import known_of
 from pipelines.gates import Sources, judge_all
+from pipelines.policy import policy_at
 from pipelines.ports import Ports, Standpoint
 from pipelines.promote_reading import World, keys_of, moving_of, read_world
 from pipelines.promote_targets import Route
@@ -86,16 +87,17 @@ class Judges:
         return tuple(replace(one, verdicts=verdicts.get(one.environment.name, ())) for one in prepared)
 
     def again(self, world: World, route: Route, one: Promoted, plan: ChangePlan) -> tuple[Verdict, ...]:
-        """On this plan, which stands on another base than the one that was judged. Raises GatesRefuse."""
+        """On this plan; by the rules of its base, where that is not the one that was judged. Raises GatesRefuse."""
         if plan.base == world.tip_of(one.environment):
             return one.verdicts
-        alone = replace(route, targets=(one.environment,))
-        now = read_world(self.ports.repository, world.policy, alone, plan.base)
-        side = now.side([one.environment])
+        policy = policy_at(self.ports.repository, plan.base, world.policy.base)
+        environment = policy.environment(one.environment.name)
+        now = read_world(self.ports.repository, policy, replace(route, targets=(environment,)), plan.base)
+        side = now.side([environment])
         known = known_of(now.ledger, keys_of(side, plan.change.images))
-        subject = _subject(one.environment, plan.change, moving_of(side, plan.change.images, known))
-        pulls = self._pull_requests(world, [plan.change])
-        (judged,) = judge_all(self._sources(pulls), world.policy, plan.base, [subject])
+        subject = _subject(environment, plan.change, moving_of(side, plan.change.images, known))
+        pulls = self._pull_requests(now, [plan.change])
+        (judged,) = judge_all(self._sources(pulls), policy, plan.base, [subject])
         if overall(judged.verdicts) is Result.REFUSE:
             raise GatesRefuse(judged.verdicts)
         return judged.verdicts

@@ -20,6 +20,7 @@ from orchestrator.core.override import Override, OverrideKind
 from orchestrator.core.trailers import read_trailers
 from orchestrator.forges.base import Comparison
 from orchestrator.gitops.outcome import Committed, Opened, Unchanged, Updated
+from pipelines import describing
 from pipelines.ports import Ports
 from pipelines.promotion import PromotionResult
 from tests.simulation.fleet import API, MAIN, POLICY, WORKER, Fleet, Hook, calls, manifest, path_of, pinned, states
@@ -28,6 +29,12 @@ from tests.unit.gitops.changes import digest
 
 DAY = 86_400.0
 WRITES = {"push", "open", "update", "close", "set_draft", "commit_on"}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rendered manifests are no part of this, and start processes where a renderer is installed."""
+    monkeypatch.setattr(describing, "render_plan", lambda repository, plan: (None, None))
 
 
 @pytest.fixture
@@ -498,6 +505,14 @@ def test_a_hold_that_lands_while_we_write_is_seen_before_the_pull_request_is(fle
     assert states(result) == {"staging": "refused"}
     assert "incident 42" in error_of(result).details[0]
     assert fleet.pulls() == []
+
+
+def test_a_rule_that_lands_while_we_write_counts_already(fleet: Fleet) -> None:
+    stricter = POLICY.replace("after: [dev]}\n  prod", "after: [dev], gates: [{soak: {duration: 1d}}]}\n  prod")
+    assert stricter != POLICY
+    land = _once("check_push", lambda: fleet.write({".hybrid-ci/environments.yaml": stricter.encode()}))
+    fleet.promote("dev", "staging", ports=fleet.ports(land))
+    assert fleet.pulls()[0].draft
 
 
 def test_an_unrelated_commit_that_lands_while_we_write_holds_nothing_up(fleet: Fleet) -> None:
