@@ -13,6 +13,7 @@ from orchestrator.config.graph import Variant
 from orchestrator.config.stages import ServiceConfig, as_text
 from orchestrator.core.errors import HybridCIError, RemoteError, TimedOut, WorkFailed
 from orchestrator.core.image import ImageReference
+from orchestrator.core.machine import MachineExhausted, killed
 from orchestrator.core.stages import Node
 from orchestrator.engine.clock import Deadline
 from orchestrator.engine.events import stage
@@ -37,7 +38,9 @@ class _Failed:
 
 
 def custom_stage(run: Run, node: Node) -> None:
-    """Run a stage of the application's own, as often as it may. Raises WorkFailed, TimedOut, RemoteError."""
+    """Run a stage of the application's own, as often as it may. Raises WorkFailed, TimedOut, RemoteError,
+    MachineExhausted.
+    """
     variant, ports = run.pipeline.variants[node.name], run.ports
     with stage(ports.reporter, node.name, ports.clock.monotonic) as ending:
         if variant.config.run is None:
@@ -60,7 +63,12 @@ def _attempt(
 ) -> _Failed | HybridCIError | None:
     try:
         return attempt(run, variant)
-    except (RemoteError, TimedOut, WorkFailed) as error:  # a service that did not get ready, an engine that hiccuped
+    except (
+        RemoteError,
+        TimedOut,
+        MachineExhausted,
+        WorkFailed,
+    ) as error:  # a service that did not get ready, an engine that hiccuped
         return error
 
 
@@ -124,7 +132,10 @@ def _on_host(run: Run, variant: Variant) -> _Failed | None:
         return None
     if ended.timed_out:
         return _Failed(f"it was ended after its time limit of {config.timeout:g} s", tuple(tail))
-    return _Failed(f"it ended with {ended.returncode}", tuple(tail))
+    if ended.killed:
+        where = run.pipeline.job.application.place("stages", variant.key)
+        raise killed(f"the stage {variant.name}", where, tuple(tail))
+    return _Failed(f"it {ended.how}", tuple(tail))
 
 
 # --- in a built image --------------------------------------------------------------------------------------------

@@ -34,6 +34,13 @@ class MachineExhausted(HybridCIError):
     exit_code = ExitCode.REMOTE
 
 
+def killed(what: str, where: str | None = None, details: Sequence[str] = ()) -> MachineExhausted:
+    """The error for a child that was ended by SIGKILL, which is the system's way when memory runs out."""
+    return MachineExhausted(
+        f"{what} was killed", where=where, details=details, hint="give the job more memory, and run it again"
+    )
+
+
 def is_exhausted(error: OSError) -> bool:
     """The machine has too little of something, and nothing is wrong with what was asked of it."""
     return error.errno in _EXHAUSTED

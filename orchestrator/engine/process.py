@@ -74,11 +74,16 @@ class Completed:
         return self.returncode == 0 and not self.timed_out
 
     @property
+    def killed(self) -> bool:
+        """Something sent it SIGKILL, and not for its time limit: as a rule the system, when memory ran out."""
+        return self.returncode == -signal.SIGKILL and not self.timed_out
+
+    @property
     def how(self) -> str:
         """How it ended, as a sentence's end."""
         if self.timed_out:
             return "ran out of time"
-        if self.returncode == -signal.SIGKILL:
+        if self.killed:
             return "was killed (where nobody did it: the machine had too little memory)"
         return f"was ended by signal {-self.returncode}" if self.returncode < 0 else f"ended with {self.returncode}"
 

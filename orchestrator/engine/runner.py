@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
 from orchestrator.core.errors import HybridCIError, RemoteError, TimedOut
+from orchestrator.core.machine import MachineExhausted
 from orchestrator.core.stages import sorted_order
 from orchestrator.engine.clock import Clock
 from orchestrator.engine.events import Reporter
 from orchestrator.engine.process import terminate_all
 from orchestrator.engine.stage import Ended, Stage, State
 
+_MAY_PASS = (RemoteError, TimedOut, MachineExhausted)
 _LOOK_UP_SECONDS = 0.5  # a signal that comes just before a wait without end would be slept over
 _TIDY_SECONDS = 3.0  # a run has 5 s to end after a signal: for children and containers to go
 _ENDING_SECONDS = 1.0  # and for the stages to clean up behind them
@@ -76,7 +78,7 @@ def run_stages(
 def several(failures: Sequence[Ended]) -> HybridCIError:
     """One error for several: its kind is that of the first which running again would not heal."""
     errors = [(one.name, one.error) for one in failures if one.error is not None]
-    _, decisive = next((pair for pair in errors if not isinstance(pair[1], RemoteError | TimedOut)), errors[0])
+    _, decisive = next((pair for pair in errors if not isinstance(pair[1], _MAY_PASS)), errors[0])
     names = ", ".join(name for name, _ in errors)
     details: list[str] = []
     for name, error in errors:

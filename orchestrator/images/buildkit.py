@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.errors import ConfigurationError, TimedOut
+from orchestrator.core.machine import killed
 from orchestrator.core.secret import Redactor
 from orchestrator.engine.events import Reporter
 from orchestrator.engine.nameless import nameless_file
@@ -113,6 +114,8 @@ class BuildKit:
             )
             if done.timed_out:
                 raise TimedOut(f"the build of {spec.name} took too long", where=str(spec.dockerfile))
+            if done.killed:
+                raise killed(f"the build of {spec.name}", str(self.cli.program))
             if not done.ok:
                 raise log.failure(done.returncode)
             return self._store.describe_built(spec, identity.read_text("ascii").strip())
