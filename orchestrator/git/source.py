@@ -1,13 +1,14 @@
 """Reads the application repository: which commit a release is built from. Never writes, never runs its code.
 
-The checkout belongs to a user and its ``.git/config`` may be anybody's. GitPython finds the repository, without a
-process; its object access would start an unhardened git, and its refs follow ``GIT_COMMON_DIR`` of the environment,
-so every question goes through the hardened invocation.
+The checkout belongs to a user and its ``.git/config`` may be anybody's. Where ``.git`` is no plain folder, GitPython
+finds the repository, without a process; its object access would start an unhardened git, and its refs follow
+``GIT_COMMON_DIR`` of the environment, so every question goes through the hardened invocation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.names import CommitId, InvalidName
 from orchestrator.core.release import SourceCommit
+from orchestrator.engine.parallel import both
 from orchestrator.engine.process import Limits
 from orchestrator.git.command import Git, GitFailed, require_version
 
@@ -31,6 +33,12 @@ def read_source(path: Path) -> SourceCommit:
     """
     _, git = open_checkout(path)
     commit, branch, shallow = _head(git)
+    dirty, clean = both(lambda: _is_dirty(git), lambda: _undisturbed(git, commit, branch, shallow=shallow))
+    return replace(clean, dirty=dirty)
+
+
+def _undisturbed(git: Git, commit: CommitId, branch: str | None, *, shallow: bool) -> SourceCommit:
+    """The commit, were there no changes in the work tree."""
     authored, subject = _author_date_and_subject(git, commit)
     return SourceCommit(
         id=commit,
@@ -39,7 +47,7 @@ def read_source(path: Path) -> SourceCommit:
         authored=authored,
         subject=subject,
         remote=_remote(git),
-        dirty=_is_dirty(git),
+        dirty=False,
         first_parent_count=None if shallow else _first_parent_count(git, commit),
     )
 
@@ -85,7 +93,10 @@ def _find_work_tree(path: Path) -> Path:
 
 def _git_dir(work_tree: Path) -> Path:
     """Where the checkout keeps its repository: not always ``.git``, since linked worktrees and submodules differ."""
-    import git as gitpython  # 85 ms: only commands that look at a checkout pay for it
+    usual = work_tree / ".git"
+    if (usual / "HEAD").is_file():
+        return usual
+    import git as gitpython  # 85 ms: only a checkout that is not the usual one pays for it
 
     try:
         with gitpython.Repo(work_tree, expand_vars=False) as repository:
