@@ -41,6 +41,7 @@ def render(files: Mapping[RepoPath, bytes], roots: Sequence[RepoPath]) -> Mappin
     """
     with tempfile.TemporaryDirectory(prefix="hybrid-ci-render-") as temporary:
         tree = Path(temporary, "tree")
+        tree.mkdir()
         for path, content in files.items():
             target = tree / path.value
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -20,11 +20,14 @@ from tests.unit.gitops.changes import API, WORKER, change, pinned
 BRANCH = "hybrid-ci/dev/shop"
 _IMMUTABLE = {"files", "commits", "commit_info", "commit"}  # by commit id: the same whenever they are asked
 _READS = {"tips", "pull_requests"}
+_RECORDS = {"update", "set_draft"}  # of the forge alone: no ref is read for them, and none moves
 
 
 def commute(one: Step, other: Step) -> bool:
     """Steps that see and leave the same world in either order."""
     if one[1] in _IMMUTABLE or other[1] in _IMMUTABLE:
+        return True
+    if {one[0], other[0]} == {"git", "forge"} and (one[1] in _RECORDS or other[1] in _RECORDS):
         return True
     return one[1] in _READS and other[1] in _READS
 
@@ -82,7 +85,7 @@ def test_a_newer_release_races_an_open_pull_request_of_an_older_one() -> None:
         town.hand_off(change(1))
         return town
 
-    assert explore(standing, jobs_of(change(2), change(3)), _newest_wins, commute) > 50
+    assert explore(standing, jobs_of(change(2), change(3)), _newest_wins, commute) > 40
 
 
 @pytest.mark.parametrize("waiting", ["release2", "release3"])
