@@ -170,17 +170,14 @@ def _skipped(place: Place, version: ImageReference, skip: Skipped, where: str) -
         Kind.SKIPPED,
         f"{_named(version)} came here past {skip.left_out}, which does not run it still: {skip.reason}",
         where,
-        f"hybrid-ci promote --from {place.name} --to {skip.left_out} --image {version.repository}, or release it there",
+        f"hybrid-ci promote --from {place.name} --to {skip.left_out} --image {version.repository}",
         place.name,
         version.repository,
     )
 
 
 def _promote(earlier: Place, place: Place, version: ImageReference) -> str:
-    return (
-        f"hybrid-ci promote --from {earlier.name} --to {place.name} --image {version.repository}, "
-        "once it runs there what shall run here"
-    )
+    return f"hybrid-ci promote --from {earlier.name} --to {place.name} --image {version.repository}"
 
 
 def _named(version: ImageReference) -> str:

@@ -35,7 +35,7 @@ def _how_to_pin(place: Place, pin: Pin, name: str | None) -> str:
     tag = pin.image.tag or "TAG"
     if name is not None:
         return f"hybrid-ci pin {name}=:{tag} --env {place.name}"
-    return f"hybrid-ci set-image {pin.image.repository}:{tag}@sha256:… {pin.path}, with the registry's digest of it"
+    return f"hybrid-ci set-image {pin.image.repository}:{tag}@sha256:… {pin.path}"
 
 
 def unreadable(

@@ -51,11 +51,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The entries, newest first. ``whole``: nothing was before them; else ``looked_back_to`` says how far it went."""
+    """The entries, newest first.
+
+    ``whole``: nothing was before them. Else ``left_out`` tells that older ones were found and are not among them, and
+    ``looked_back_to`` how far it was looked.
+    """
 
     environment: str
     entries: tuple[Entry, ...]
     whole: bool
+    left_out: bool
     looked_back_to: datetime | None
     discovered: tuple[str, ...]
     calls: Mapping[str, Mapping[str, int]]
@@ -70,12 +75,14 @@ def history(
     """
     scene = look(looking, everything=wanted.everything)
     places = read_places(looking, scene, scene.chosen((environment,)), whole=True)
-    entries, trail = _entries(looking, scene, places, wanted, limit, since)
-    kept = entries[:limit]
+    found, trail = _entries(looking, scene, places, wanted, limit, since)
+    kept = [one for one in found if since is None or one.landed >= since][:limit]
+    left_out = len(kept) < len(found)
     return History(
         environment,
         _with_pull_requests(looking, scene, kept),
-        trail is None or (trail.whole and len(kept) == len(entries)),
+        not left_out and (trail is None or trail.whole),
+        left_out,
         trail.oldest if trail is not None else None,
         scene.policy.found,
         looking.tally.counts(),
@@ -85,7 +92,7 @@ def history(
 def _entries(
     looking: Looking, scene: Scene, places: Sequence[Place], wanted: Wanted, limit: int, since: datetime | None
 ) -> tuple[list[Entry], Trail | None]:
-    """As many as are asked for, and one more where there is one; further back only as long as they are too few."""
+    """All that were found, looking further back only as long as they are too few; and where they were found."""
     if not places:
         return [], None
     patterns = tuple(dict.fromkeys(pattern for place in places for pattern in place.patterns))
@@ -95,12 +102,11 @@ def _entries(
         known = {one.image for one in moved} | {image for place in places for image in place.side.repositories}
         images = meant_images(looking, scene, wanted.images, known)
         entries = _grouped([one for one in moved if one.image in images])
-        recent = [one for one in entries if since is None or one.landed >= since]
         past = since is not None and trail.oldest is not None and trail.oldest < since
-        if trail.whole or past or len(recent) > limit:
+        if trail.whole or past or len(entries) > limit:
             break
     chosen_images(looking, scene, wanted.images, known)  # an image that was never there is a mistake
-    return recent, trail
+    return entries, trail
 
 
 def _grouped(moved: Iterable[Moved]) -> list[Entry]:

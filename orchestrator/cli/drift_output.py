@@ -38,10 +38,16 @@ def as_lines(found: Drift, width: int, paint: Paint) -> list[str]:
         lines += wrapped("  why: ", members[0].why, width)
         for one in members:
             lines += ["", *(paint(line, Tone.WARN) for line in wrapped("  ", _headline(one), width))]
-            lines += [f"    where: {printable(one.where)}", *wrapped("    fix:   ", one.fix, width)]
+            lines += [f"    where: {printable(one.where)}", *_fix(one, width)]
         lines.append("")
     lines += [line for text in found.unanswered for line in wrapped("not known: ", text, width)]
     return [*lines, _sentence(found)]
+
+
+def _fix(one: Finding, width: int) -> list[str]:
+    """A command stays in one piece, to be copied."""
+    head = "    fix:   "
+    return [head + printable(one.fix)] if one.fix.startswith("hybrid-ci ") else wrapped(head, one.fix, width)
 
 
 def _headline(one: Finding) -> str:

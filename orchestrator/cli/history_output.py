@@ -82,6 +82,8 @@ def _sentence(found: History) -> str:
     told = f"{count} change{'s' if count != 1 else ''} in {found.environment}" if count else "no change"
     if found.whole:
         return f"{told}; there is nothing before"
+    if found.left_out:
+        return f"{told}; older ones are left out"
     back = f", looking back to {day(found.looked_back_to)}" if found.looked_back_to is not None else ""
     return f"{told}{back}; there may be more before"
 
@@ -124,6 +126,7 @@ def as_data(found: History) -> dict[str, Any]:
         "environment": found.environment,
         "entries": [_entry_data(one) for one in found.entries],
         "whole": found.whole,
+        "left_out": found.left_out,
         "looked_back_to": moment(found.looked_back_to),
         "discovered": list(found.discovered),
         "calls": found.calls,

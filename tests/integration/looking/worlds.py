@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,7 +71,7 @@ def pinned(image: Repository, version: int) -> PinnedImage:
 
 
 def source(version: int) -> CommitId:
-    return CommitId(f"{version:040x}")
+    return CommitId(hashlib.sha1(str(version).encode(), usedforsecurity=False).hexdigest())
 
 
 def kustomization(*images: PinnedImage) -> bytes:
