@@ -157,18 +157,19 @@ def open_building(settings: Settings) -> Iterator[tuple[Ports, Job]]:
 
 
 def _job(around: Surroundings) -> Job:
-    from orchestrator.git.changed import changed_paths, difference, file_at
+    from orchestrator.git.changed import difference, file_at
     from orchestrator.git.source import read_source
 
     directory, ci = around.application.directory, around.ci
+    since = partial(difference, directory, before=ci.before, ci=ci.is_ci)
     return Job(
         around.application,
         ci,
         around.signals,
         around.identity,
         _on_branch(read_source(directory), ci),
-        partial(changed_paths, directory, _before(ci)),
-        difference=partial(difference, directory, before=ci.before, ci=ci.is_ci),
+        changed=lambda: since(None).paths,
+        difference=since,
         earlier=partial(file_at, directory),
     )
 
@@ -390,14 +391,6 @@ def _file(environment: Mapping[str, str], name: str) -> Path | None:
     if not Path(value).is_file():
         raise ConfigurationError("there is no such file", where=f"${name}={value}", hint="correct the path or unset it")
     return Path(value)
-
-
-def _before(ci: CIEnvironment) -> CommitId | None:
-    """What the CI says that this push changed the branch from; None for a new branch (all zeros), or no word."""
-    try:
-        return CommitId(ci.before) if ci.before and ci.before.strip("0") else None
-    except InvalidName:
-        return None
 
 
 def _on_branch(source: SourceCommit, ci: CIEnvironment) -> SourceCommit:

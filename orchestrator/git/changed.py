@@ -10,25 +10,13 @@ from orchestrator.git.command import Git
 from orchestrator.git.source import open_checkout
 
 
-def changed_paths(directory: Path, since: CommitId | None = None) -> frozenset[str] | None:
-    """The paths, relative to ``directory``, that differ between ``since`` (default: the first parent) and HEAD.
-
-    None when nobody can tell: the first commit, a shallow checkout, a commit that is not there. Paths outside the
-    directory begin with ``../``. Raises ConfigurationError when there is no repository.
-    """
-    work_tree, git = open_checkout(directory)
-    start = (_commit(git, since.value) if since is not None else None) or _commit(git, "HEAD^1")
-    if start is None:
-        return None
-    return _paths(directory, work_tree, git, start)
-
-
 def difference(directory: Path, base: str | None, before: str | None, *, ci: bool) -> Difference:
     """What HEAD changes: since it left ``base`` (a branch or a commit) where one is named, else since ``before``, the
     commit that the branch was at before this push; on a person's machine since its first parent.
 
-    A base that can't be found out is told with its reason, and nothing is guessed: a push can hold many commits.
-    Raises ConfigurationError when there is no repository.
+    Paths are relative to ``directory``; those outside of it begin with ``../``. A base that can't be found out is told
+    with its reason, and nothing is guessed: a push can hold many commits. Raises ConfigurationError when there is no
+    repository.
     """
     work_tree, git = open_checkout(directory)
     if base is not None:
