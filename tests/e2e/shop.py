@@ -185,7 +185,7 @@ class Shop:
         # The forge protects its base branch: an owner writes it beside the server hook.
         git(self.gitops, "fetch", "-q", str(seed), "+refs/heads/main:refs/heads/main")
 
-    def _make_app(self) -> None:
+    def _make_app(self, config: str = CONFIG) -> None:
         self.app.mkdir()
         git(self.app, "init", "-q", "-b", "main")
         self._write(self.app / "api/Dockerfile", API_DOCKERFILE)
@@ -193,7 +193,7 @@ class Shop:
         self._write(self.app / "api/tests.sh", API_TESTS, mode=0o755)
         self._write(self.app / "worker/Dockerfile", WORKER_DOCKERFILE)
         self._write(self.app / "worker/worker", "#!/bin/sh\necho 42\n", mode=0o755)
-        self.configure(CONFIG)
+        self.configure(config)
 
     def _write(self, file: Path, text: str, mode: int = 0o644) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
