@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.core.change import ChangePlan
@@ -16,6 +16,7 @@ from orchestrator.core.stages import Graph, Kind
 from orchestrator.reports.diff import unified
 from orchestrator.reports.plans import ImagePlan, PinPlan, PlanDocument, StagePlan
 from orchestrator.reports.records import SourceRecord, source_record
+from pipelines.making import Run
 from pipelines.ports import Job, Ports
 from pipelines.release import (
     ReleaseOptions,
@@ -27,7 +28,7 @@ from pipelines.release import (
     preflight,
     release,
 )
-from pipelines.stages import Pipeline, pipeline_of
+from pipelines.stages import pipeline_of
 from pipelines.targets import UNKNOWN_DIGEST
 
 
@@ -72,7 +73,7 @@ def make_plan(ports: Ports, job: Job, options: ReleaseOptions) -> Planned:
             )
             for node in graph.order
         ],
-        images=_images(pipeline, graph, tags),
+        images=[_image(run, graph, options, name, tags) for name in pipeline.targets],
         pins=_pins(change),
         files={str(edit.path): _sha256(edit.before) for edit in change.edits},
         diff=unified(change.edits),
@@ -128,17 +129,24 @@ def moved(promised: PlanDocument, now: PlanDocument) -> HybridCIError | None:
     return _moved_pins(promised, now.pins, now.files)
 
 
-def _moved_images(promised: Sequence[ImagePlan], now: Sequence[ImagePlan]) -> list[tuple[str, object, object]]:
+def _moved_images(promised: Sequence[ImagePlan], now: Sequence[ImagePlan]) -> Iterator[tuple[str, object, object]]:
+    """What the registry and the contexts gave then, and what they give now."""
     after = {image.name: image for image in now}
-    return [
-        (
-            f"{image.repository}:{image.tag}: {image.digest or 'not there'} then, "
-            f"{(after[image.name].digest if image.name in after else None) or 'not there'} now",
-            image,
-            after.get(image.name),
-        )
-        for image in promised
-    ]
+    for image in promised:
+        other = after.get(image.name)
+        if other is None:
+            yield f"the image {image.name} is no longer part of it", image, None
+            continue
+        yield _change(f"{image.repository}:{image.tag}", image.digest, other.digest)
+        yield _change(f"the content key of {image.name} leads to", image.key_digest, other.key_digest)
+        for base in sorted(image.bases.keys() | other.bases.keys()):
+            yield _change(f"{image.name} is built upon {base}", image.bases.get(base), other.bases.get(base))
+        yield f"what {image.name} is built from", image.key, other.key
+        yield f"what would be done about {image.name}", (image.action, image.tests), (other.action, other.tests)
+
+
+def _change(what: str, before: str | None, after: str | None) -> tuple[str, str | None, str | None]:
+    return f"{what}: {before or 'not there'} then, {after or 'not there'} now", before, after
 
 
 def _moved_pins(promised: PlanDocument, pins: Sequence[PinPlan], files: Mapping[str, str]) -> Conflict | None:
@@ -160,24 +168,50 @@ def _moved_pins(promised: PlanDocument, pins: Sequence[PinPlan], files: Mapping[
     )
 
 
-def _images(pipeline: Pipeline, graph: Graph, tags: Mapping[TaggedImage, Digest | None]) -> list[ImagePlan]:
-    found = []
-    for name, target in pipeline.targets.items():
-        node = next(one for one in graph.nodes if one.kind is Kind.BUILD and one.image == name)
-        released = name in pipeline.layout.released
-        reason = node.skip or ("" if released else "others are built upon it; it is not pushed")
-        digest = tags.get(target.image)
-        found.append(
-            ImagePlan(
-                name=name,
-                repository=str(target.image.repository),
-                tag=target.image.tag,
-                action="build" if node.runs else "skip",
-                reason=reason or "nothing proves that it is released",
-                digest=str(digest) if digest else None,
-            )
-        )
-    return found
+def _image(
+    run: Run, graph: Graph, options: ReleaseOptions, name: str, tags: Mapping[TaggedImage, Digest | None]
+) -> ImagePlan:
+    target, known = run.pipeline.targets[name], run.reusable.get(name)
+    build = next(one for one in graph.nodes if one.kind is Kind.BUILD and one.image == name)
+    digest = tags.get(target.image)
+    return ImagePlan(
+        name=name,
+        repository=str(target.image.repository),
+        tag=target.image.tag,
+        action="build" if build.runs else "skip",
+        reason=build.skip or _why_built(run, options, name),
+        tests=_tests(graph, name, has_tests=bool(target.config.tests)),
+        digest=str(digest) if digest else None,
+        key=known.key.hex if known else None,
+        key_digest=str(known.tagged) if known and known.tagged else None,
+        bases=dict(known.bases) if known else {},
+    )
+
+
+def _why_built(run: Run, options: ReleaseOptions, name: str) -> str:
+    known = run.reusable.get(name)
+    if options.no_skip:
+        return "--no-skip asks for it"
+    if run.pipeline.job.source.dirty:
+        return "the work tree holds what no commit does"
+    if known is None:
+        return "what goes into it can't be told before the build"
+    if known.tagged is None:
+        return "nothing in the registry was built from the same"
+    return f"{known.tagged.short} was built from the same, and its reuse is not allowed"
+
+
+def _tests(graph: Graph, name: str, *, has_tests: bool) -> str:
+    """An image that is taken from the registry is tested again, unless the base branch proves that it passed."""
+    if not has_tests:
+        return "it has no tests"
+    test = next((one for one in graph.nodes if one.kind is Kind.TEST and one.image == name), None)
+    build = next(one for one in graph.nodes if one.kind is Kind.BUILD and one.image == name)
+    if test is None:
+        return "not tested"
+    if not test.runs:
+        return f"not tested: {test.skip}"
+    return "tested" if build.runs else "tested again: nothing on the GitOps base branch says that it passed"
 
 
 def _pins(change: ChangePlan) -> list[PinPlan]:

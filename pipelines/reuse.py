@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from orchestrator.core.errors import RemoteError
@@ -35,12 +35,19 @@ VERSION = "org.opencontainers.image.version"
 
 @dataclass(frozen=True, slots=True)
 class Reusable:
-    """An image that the registry holds under its content key. ``proven``: the base branch says that it was tested."""
+    """What the registry holds under an image's content key. ``found`` is what may be taken instead of a build,
+    ``proven``: the base branch says that it was tested.
+
+    ``tagged`` is what the key tag leads to, taken or not; ``bases`` what the image would be built upon: the names in
+    its Dockerfile, each with the digest, or the content key for an image of the project.
+    """
 
     key: ContentKey
     definition: str
     found: Digest | None = None
     proven: bool = False
+    tagged: Digest | None = None
+    bases: tuple[tuple[str, str], ...] = ()
 
     def tested(self, target: Target, digest: Digest) -> Tested:
         """What may stand in the trailers once the tests have passed."""
@@ -78,7 +85,8 @@ def find_reusable(
     tags = [TaggedImage(target.image.repository, key.tag) for target, key in known]
     found = side_by_side([partial(ports.registry.resolve, tag) for tag in tags])
     return {
-        target.name: _reusable(target, key, digest, proven) for (target, key), digest in zip(known, found, strict=True)
+        target.name: replace(_reusable(target, key, digest, proven), bases=keys.bases(target.name))
+        for (target, key), digest in zip(known, found, strict=True)
     }
 
 
@@ -95,12 +103,17 @@ class _Keys:
         self._native = () if all(self._platforms.values()) else (ports.engine.platform(),)
         self._digests, self._contents = both(partial(self._resolve_bases, ports), self._read_contexts)
         self._known: dict[str, ContentKey] = {}
+        self._bases: dict[str, dict[str, str]] = {}
+
+    def bases(self, name: str) -> tuple[tuple[str, str], ...]:
+        """What this image is built upon, once its key is known."""
+        return tuple(sorted(self._bases[name].items()))
 
     def of(self, name: str, above: tuple[str, ...] = ()) -> ContentKey:
         """The key of this image. Raises NoKey."""
         if name not in self._known:
             spec = self._specs[name]
-            contents = {
+            contents = self._bases[name] = {
                 written: self._content(name, reference, (*above, name))
                 for written, reference in named_bases(self._contexts[name].dockerfile, spec.arguments).items()
             }
@@ -205,7 +218,7 @@ def _reusable(target: Target, key: ContentKey, digest: Digest | None, proven: fr
     definition = definition_key(target)
     evidence = digest is not None and Tested(target.image.repository, digest, key.hex, definition) in proven
     usable = target.config.reuse == "tagged" or (target.config.reuse == "proven" and evidence)
-    return Reusable(key, definition, digest if usable else None, evidence)
+    return Reusable(key, definition, digest if usable else None, evidence, digest)
 
 
 def _resolve(ports: Ports, reference: ImageReference) -> Digest | None:

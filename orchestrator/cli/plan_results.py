@@ -58,7 +58,7 @@ def _count(document: PlanDocument) -> str:
 
 
 def _what(image: ImagePlan) -> str:
-    return f"{image.action} ({image.reason})"
+    return f"{image.action} ({image.reason}; {image.tests})"
 
 
 def _shown(diff: str) -> str:
