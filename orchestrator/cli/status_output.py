@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "hybrid-ci.status/v1"
 _MOST_COLUMNS = 8  # of environments, in Markdown
+_MOST_ROWS = 13  # of environments and their heading: with more, a list of versions is shorter
+_STAY = "\xa0"  # what stands together is not cut apart at the end of a line
 _NOTHING = Cell.of(("-", Tone.FAINT))
 
 
@@ -55,7 +57,7 @@ def as_lines(status: Status, width: int, paint: Paint) -> list[str]:
     turned = transposed(rows)
     if fits(rows, width):
         lines = lines_of(rows, paint, spaced=True)
-    elif fits(turned, width):
+    elif len(turned) <= _MOST_ROWS and fits(turned, width):
         lines = lines_of(turned, paint, spaced=True)
     else:
         lines = list(_listing(status, width, paint))
@@ -122,8 +124,9 @@ def _listing(status: Status, width: int, paint: Paint) -> Iterator[str]:
         groups = _groups(status, image)
         size = max((len(text) for text, _ in groups), default=0)
         for text, members in groups:
-            told = ", ".join(_member(one, status) for one in members)
-            yield from wrapped(f"  {printable(text):<{size}}  ", told, width)
+            told = ", ".join(_member(one, status).replace(" ", _STAY) for one in members)
+            lines = wrapped(f"  {printable(text):<{size}}  ", told, width)
+            yield from (line.replace(_STAY, " ") for line in lines)
         absent = [name for name in status.environments if (name, image) not in status.cells]
         if absent:
             yield from wrapped("  not in  ", ", ".join(absent), width)

@@ -56,6 +56,7 @@ DEFAULT_PATIENCE = 120.0  # seconds for which one operation is tried again while
 _LONGEST_TRY = 300.0
 _SHORTEST_TRY = 5.0  # a push that ran into the deadline is still read back
 _PROBE = RefName("refs/heads/hybrid-ci-write-check")
+_FEW = 3  # patterns that a warning names
 _Result = TypeVar("_Result")
 
 
@@ -162,7 +163,8 @@ class GitRepository:
             return self._cold_when_broken(lambda: self._files(commit, patterns, naming))
 
     def _files(self, commit: CommitId, patterns: Sequence[str], naming: Naming | None) -> Files:
-        tell = partial(self._tell_cost, ", ".join(patterns))
+        shown = ", ".join(patterns[:_FEW]) + (f" and {len(patterns) - _FEW} more" if len(patterns) > _FEW else "")
+        tell = partial(self._tell_cost, shown) if naming is not None else _keep_quiet
         return read_files(self._reader, self._reader.root(commit), patterns, naming, self._index, tell)
 
     def _tell_cost(self, patterns: str, cost: Cost) -> None:
@@ -428,6 +430,10 @@ def _mirror(cache: Path | None, url: RemoteURL) -> WarmMirror | None:
         raise ConfigurationError(
             f"the Git cache can't be used: {error.strerror}", where=str(cache), hint="name a folder that we may write"
         ) from error
+
+
+def _keep_quiet(cost: Cost) -> None:
+    """Who reads everything has asked for it."""
 
 
 def _one_try(deadline: Deadline) -> float:
