@@ -7,7 +7,7 @@ with ``stream``, ``aux.ID``, ``status`` (pulls), and ``error``/``errorDetail`` i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.core.errors import HybridCIError, RemoteError
@@ -25,7 +25,10 @@ _LAST_LINES = 40
 # The engine's own trouble, as opposed to a Dockerfile that does not build.
 ENGINE_TROUBLE = ("no space left on device", "toomanyrequests", "i/o timeout", "connection refused",
                    "connection reset", "TLS handshake timeout", "no such host", "context canceled",
-                   "unexpected EOF", "server misbehaving", "Service Unavailable", "Bad Gateway")  # fmt: skip
+                   "unexpected EOF", "server misbehaving", "Service Unavailable", "Bad Gateway",
+                   "error reading from server", "code = Unavailable", "the Docker daemon",
+                   "server did not provide an image ID")  # fmt: skip
+_KILLED = "137"  # 128 + SIGKILL: nobody's own end, but that of the kernel short of memory, or of an engine that stops
 
 
 class BuildStream:
@@ -94,6 +97,8 @@ class BuildStream:
                 hint="run docker login for its registry, or give its login as HYBRID_CI_REGISTRY_USERNAME_<HOST>",
                 details=[message],
             )
+        if was_killed(message):
+            return killed_step(self._spec.name, self._step, self._where(), [*self._last, message])
         if not _EXIT.search(message) and any(trouble in message for trouble in ENGINE_TROUBLE):
             return RemoteError(
                 f"the engine could not build {self._spec.name}: {message}",
@@ -113,6 +118,23 @@ class BuildStream:
         path = self._spec.dockerfile
         line = instruction_line(_read(path), int(self._step["step"]), self._spec.target) if self._step else None
         return f"{path}:{line}" if line is not None else str(path)
+
+
+def was_killed(message: str) -> bool:
+    """The step's command did not end by itself."""
+    exit_code = _EXIT.search(message)
+    return exit_code is not None and exit_code["code"] == _KILLED
+
+
+def killed_step(name: str, step: re.Match[str] | None, where: str, details: Sequence[str]) -> RemoteError:
+    """The error for a step that was killed from outside: the same build may well succeed another time."""
+    place = f" at step {step['step']} of {step['steps']}: {step['text']}" if step else ""
+    return RemoteError(
+        f"the build of {name} was killed{place}"[:1000],
+        where=where,
+        hint="the engine was stopped, or its machine ran out of memory; run again, with more memory",
+        details=list(details),
+    )
 
 
 def _read(path: Path) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from orchestrator.core.errors import HybridCIError, RemoteError
 from orchestrator.images.base import BuildFailed, BuildSpec
-from orchestrator.images.build_stream import ENGINE_TROUBLE, hint_for
+from orchestrator.images.build_stream import ENGINE_TROUBLE, hint_for, killed_step, was_killed
 from orchestrator.images.dockerfile import instructions
 from orchestrator.images.errors import LoginRefused
 
@@ -60,6 +60,8 @@ class BuildKitLog:
         """The error of our tree for a build that ended like this."""
         message = self._error or (self._last[-1] if self._last else f"it ended with {returncode}")
         own_command = _EXIT.search(message) is not None
+        if was_killed(message):
+            return killed_step(self._spec.name, self._step, self._where(), list(self._last))
         if not own_command and _NO_LOGIN.search(message):
             return LoginRefused(
                 f"an image that the build of {self._spec.name} needs can't be pulled without a login",

@@ -60,7 +60,7 @@ class ScriptedEngine:
     def __init__(self, path: Path) -> None:
         self.host = f"unix://{path}"
         self.asked: list[EngineAsked] = []
-        self._routes: list[tuple[str, re.Pattern[str], Callable[[EngineAsked], Answer]]] = []
+        self._routes: list[tuple[str, re.Pattern[str], Callable[[EngineAsked], Answer | None]]] = []
         self.on("GET", "/version", Status(200, VERSION))
         for listing in ("/containers/json", "/networks"):
             self.on("GET", listing, Status(200, []))
@@ -70,12 +70,17 @@ class ScriptedEngine:
         route = answer if callable(answer) else lambda _: answer
         self._routes.insert(0, (method, re.compile(pattern), route))
 
+    def once(self, method: str, pattern: str, answer: Answer) -> None:
+        """Answer the first such request; then the route before this one answers again."""
+        left = [answer]
+        self._routes.insert(0, (method, re.compile(pattern), lambda _: left.pop() if left else None))
+
     def answer(self, asked: EngineAsked) -> Answer:
-        """The newest route's answer."""
+        """The answer of the newest route that has one."""
         self.asked.append(asked)
         for method, pattern, route in self._routes:
-            if method == asked.method and pattern.fullmatch(asked.path):
-                return route(asked)
+            if method == asked.method and pattern.fullmatch(asked.path) and (answer := route(asked)) is not None:
+                return answer
         return Status(404, {"message": f"no route for {asked.method} {asked.path}"})
 
 

@@ -480,6 +480,7 @@ def test_every_verdict_stands_in_the_pull_request(fleet: Fleet) -> None:
     assert "`dev` runs these very digests" in body
 
 
+@pytest.mark.scenario(number=68)
 def test_registry_offline_at_promote() -> None:
     fleet = with_gates("gates: [{image-exists: {}}]")
     fleet.registry.faults.fail("manifest")
@@ -490,6 +491,7 @@ def test_registry_offline_at_promote() -> None:
     assert not WRITES & set(calls(ports))
 
 
+@pytest.mark.scenario(number=69)
 def test_image_deleted_before_promote() -> None:
     fleet = with_gates("gates: [{image-exists: {}}]")
     result = fleet.promote("dev", "staging")

@@ -1,4 +1,4 @@
-"""The fault scenarios of the Git room, by number: each has a test, and no test names one that is not here.
+"""The fault scenarios by number: each has a test, and no test names one that is not here.
 
 ``pytest -m "scenario(number=9)"`` runs those of one scenario.
 """
@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-SCENARIOS = {
+_GIT = {
     1: "a push is reset before the server sees it",
     2: "a push is answered 503 before it is processed",
     3: "a push landed, then the connection was reset",
@@ -35,6 +35,28 @@ SCENARIOS = {
     55: "a server that drips",
     57: "the deadline is reached in the middle of a push",
 }
+_REGISTRY = {
+    58: "an error inside a push that was answered 200",
+    59: "a push that is denied inside its stream",
+    60: "a push that ends without a digest",
+    61: "a manifest that is not served for 20 s after its push",
+    62: "a blob that is unknown once",
+    63: "an error on every third request",
+    64: "a digest header that is not the body's",
+    65: "a tag that moved after our push",
+    66: "a tag that another image has already",
+    67: "the digest of an index and that of a platform",
+    68: "the registry is away at a promotion",
+    69: "an image that is deleted before its promotion",
+    70: "bodies of 100 MiB, bombs, and bodies without end",
+    71: "a registry without the referrers API",
+    72: "an artifact whose listing was lost",
+}
+_MACHINE = {
+    86: "the engine restarts in the middle of a build",
+    87: "the system kills a child for its memory",
+}
+SCENARIOS = {**_GIT, **_REGISTRY, **_MACHINE}
 
 
 def _numbers() -> Iterator[int]:

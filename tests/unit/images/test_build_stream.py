@@ -75,6 +75,14 @@ def test_the_engines_own_trouble_is_no_failed_build(stream: BuildStream, message
     assert caught.value.exit_code == 5
 
 
+def test_a_step_that_was_killed_may_be_run_again(stream: BuildStream) -> None:
+    """By the kernel, short of memory, or by an engine that is stopped: nothing is wrong with the Dockerfile."""
+    list(stream.feed({"stream": "Step 2/2 : RUN make\n"}))
+    with pytest.raises(RemoteError, match="killed at step 2 of 2: RUN make") as caught:
+        list(stream.feed({"error": "The command '/bin/sh -c make' returned a non-zero code: 137"}))
+    assert "memory" in str(caught.value.hint)
+
+
 def test_a_command_that_mentions_trouble_is_a_failed_build(stream: BuildStream) -> None:
     message = "The command '/bin/sh -c grep \"connection refused\" unauthorized' returned a non-zero code: 1"
     with pytest.raises(BuildFailed):

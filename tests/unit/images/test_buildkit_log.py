@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,16 @@ def test_the_engines_own_trouble_is_a_remote_error(message: str) -> None:
     error = log.failure(1)
     assert isinstance(error, RemoteError)
     assert message in error.message
+
+
+def test_a_step_that_was_killed_may_be_run_again() -> None:
+    text = re.sub(r"exit code: \d+", "exit code: 137", FAILED_STEP)
+    assert text != FAILED_STEP
+    _, log = read(text)
+    error = log.failure(1)
+    assert isinstance(error, RemoteError)
+    assert "killed at step 3 of 3" in error.message
+    assert error.where == "/src/Dockerfile:4"
 
 
 def test_a_base_image_behind_a_login_says_how_to_log_in() -> None:

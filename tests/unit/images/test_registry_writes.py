@@ -103,6 +103,7 @@ def test_a_refused_upload_is_no_upload(
         registry.put_blob(repository, b"content")
 
 
+@pytest.mark.scenario(number=71)
 def test_referrers_api_absent(server: ScriptedRegistry, registry: HttpRegistry, repository: Repository) -> None:
     StoringRegistry(server, referrers=False)
     for note in ("one", "two", "two"):
@@ -112,6 +113,7 @@ def test_referrers_api_absent(server: ScriptedRegistry, registry: HttpRegistry, 
     assert registry.resolve(TaggedImage(repository, fallback_tag(SUBJECT))) is not None
 
 
+@pytest.mark.scenario(number=72)
 def test_attestation_pushed_but_index_update_lost(
     server: ScriptedRegistry, registry: HttpRegistry, repository: Repository
 ) -> None:

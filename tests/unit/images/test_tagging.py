@@ -71,6 +71,7 @@ def test_a_tag_of_another_commit_moves_with_a_warning(registry: SimulatedRegistr
 
 
 @pytest.mark.parametrize("revision", [THEIRS, None])
+@pytest.mark.scenario(number=66)
 def test_tag_already_exists_with_other_digest(registry: SimulatedRegistry, revision: str | None) -> None:
     theirs = image(registry, revision, "1.4.2")
     with pytest.raises(Refused) as caught:
