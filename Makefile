@@ -29,9 +29,10 @@ test: .venv/.stamp tests/node/node_modules/.stamp ## the whole suite, with a pri
 	    $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -p tests.budgets $(TESTS)
 
 .PHONY: lint
-lint: .venv/.stamp ## ruff: rules and format
+lint: .venv/.stamp ## ruff: rules and format; and every CI file, action and Dockerfile, those in the docs too
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python scripts/lint_ci.py
 
 .PHONY: typecheck
 typecheck: .venv/.stamp ## mypy --strict
@@ -69,7 +70,10 @@ bench-release: .venv/.stamp ## a release of an unchanged application, against a 
 	@$(BIN)/python -m bench.release
 
 .PHONY: lock
-lock: ## renew requirements-dev.txt (needs uv)
+lock: ## renew requirements.txt and requirements-dev.txt (needs uv)
+	@printf 'hatchling>=1.25\n' | uv pip compile --quiet pyproject.toml - --universal \
+	    --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --no-config \
+	    --only-binary :all: --upgrade --custom-compile-command "make lock" --output-file requirements.txt
 	@printf 'hatchling>=1.25\neditables\n' | uv pip compile --quiet pyproject.toml - --group dev --universal \
 	    --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --no-config \
 	    --upgrade --custom-compile-command "make lock" --output-file requirements-dev.txt

@@ -31,6 +31,7 @@ TEST_TOOLS = (
     Need("skopeo", "skopeo"),
     Need("ssh-keygen", "openssh-client"),
     Need("gpg", "gnupg"),
+    Need("rsync", "rsync"),
 )
 GIT = (Need("git", "git"),)
 
