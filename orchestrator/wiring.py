@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlsplit
 
 from orchestrator.ci.environment import CIEnvironment, detect
@@ -17,7 +19,7 @@ from orchestrator.ci.redact import read_secret, redactor
 from orchestrator.config.fields import remote_url
 from orchestrator.config.loader import LoadedApplication, load_application
 from orchestrator.core.errors import ConfigurationError
-from orchestrator.core.image import Repository
+from orchestrator.core.image import DEFAULT_REGISTRY, Repository
 from orchestrator.core.names import BranchName, CommitId, InvalidName, RemoteURL
 from orchestrator.core.order import Ancestry
 from orchestrator.core.release import SourceCommit
@@ -32,8 +34,14 @@ from orchestrator.images.credentials import RegistryCredentials
 from orchestrator.reports.console import make_reporter
 from pipelines.ports import Job, Ports, Standpoint, Surroundings
 
+if TYPE_CHECKING:
+    from pipelines.doctor import Scene
+
 _PATIENCE_SECONDS = 60.0  # longer than a restart of a server takes, shorter than a person's
 _LONGEST_PATIENCE_SECONDS = 3600.0
+_CLOCK_SECONDS = 10.0
+_DOCTORS_PATIENCE = 5.0
+_SIGNING_VARIABLES = ("HYBRID_CI_SIGNING_KEY", "HYBRID_CI_SIGNING_KEY_FILE", "HYBRID_CI_SIGNING_GPG_KEY")
 
 
 class Settings(Protocol):
@@ -174,6 +182,72 @@ def _job(around: Surroundings) -> Job:
     )
 
 
+@contextmanager
+def open_doctor(settings: Settings, environment: str | None) -> Iterator[Scene]:
+    """What ``doctor`` looks at. A login that is configured wrongly is one of its findings, and hides no other one.
+
+    Raises ConfigurationError when the configuration can't be read.
+    """
+    from orchestrator.git.command import git_version, require_version
+    from orchestrator.git.signing import check_signer
+    from orchestrator.git.source import read_source
+    from orchestrator.images.buildkit_cli import find_docker_cli
+    from pipelines.doctor import Scene, Tools
+
+    def version() -> tuple[int, int, int]:
+        require_version()
+        return git_version()
+
+    def buildkit() -> str | None:
+        found = find_docker_cli(os.environ)
+        return found.name if found is not None else None
+
+    def sign() -> None:
+        signer = _signer(os.environ)
+        if signer is not None:
+            check_signer(signer)
+
+    application = load_application(settings.config)
+    around = Surroundings(application, detect(), signals(), _identity(os.environ).address)
+    configured = any(os.environ.get(name) for name in _SIGNING_VARIABLES)
+    tools = Tools(
+        version,
+        buildkit,
+        sign if configured else None,
+        lambda: _on_branch(read_source(application.directory), around.ci),
+        partial(_time_at, ca_bundle=_ca_bundle(os.environ)),
+    )
+    with ExitStack() as stack:
+        place, broken = _Place.of(application), None
+        try:
+            ports = _ports(settings, place, _identity(os.environ), stack, _DOCTORS_PATIENCE)
+        except ConfigurationError as error:
+            ports, broken = _ports(settings, place, None, stack, _DOCTORS_PATIENCE), error
+        own = _own_repository(os.environ)
+        yield Scene(ports, around, tools, environment or application.config.gitops.environment, broken, own)
+
+
+def _own_repository(environment: Mapping[str, str]) -> str | None:
+    """The repository that a job of GitHub Actions belongs to."""
+    server, name = environment.get("GITHUB_SERVER_URL"), environment.get("GITHUB_REPOSITORY")
+    return f"{server}/{name}" if server and name else None
+
+
+def _time_at(host: str, ca_bundle: Path | None) -> datetime | None:
+    """What time it is at a registry, by the ``Date`` of its answer; None when it does not answer or tell."""
+    from orchestrator.engine.http_get import NothingCame, get
+
+    address = "registry-1.docker.io" if host == DEFAULT_REGISTRY else host
+    name = address.partition(":")[0]
+    for scheme in ("https", "http") if name in ("localhost", "127.0.0.1") else ("https",):
+        try:
+            told = parsedate_to_datetime(get(f"{scheme}://{address}/v2/", _CLOCK_SECONDS, ca_bundle=ca_bundle).date)
+        except (NothingCame, TimeoutError, ValueError):
+            continue
+        return told if told.tzinfo else told.replace(tzinfo=UTC)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where the GitOps repository and its forge are, and what of an application matters to the adapters.
@@ -203,8 +277,13 @@ class _Place:
         )
 
 
-def _ports(settings: Settings, place: _Place, identity: Identity | None, stack: ExitStack) -> Ports:
-    """``identity`` None: nobody hands off, so nobody logs in to the GitOps repository."""
+def _ports(
+    settings: Settings, place: _Place, identity: Identity | None, stack: ExitStack, patience: float | None = None
+) -> Ports:
+    """``identity`` None: nobody hands off, so nobody logs in to the GitOps repository.
+
+    ``patience`` is how long a failing remote is asked again; None as the environment says.
+    """
     from orchestrator.gitops.repository import GitRepository
     from orchestrator.images.buildkit import Builders, BuildKit
     from orchestrator.images.docker_engine import DockerEngine
@@ -217,7 +296,7 @@ def _ports(settings: Settings, place: _Place, identity: Identity | None, stack: 
     clock = SystemClock()
     logins = _registry_credentials(place.registries, os.environ)
     engine = stack.enter_context(closing(DockerEngine(from_environment, logins, clock=clock, redact=redactor)))
-    patience = _patience(os.environ)
+    patience = _patience(os.environ) if patience is None else patience
     registry = stack.enter_context(
         closing(HttpRegistry(logins, clock=clock, ca_bundle=_ca_bundle(os.environ), seconds=patience))
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("orchestrator.cli.init", "Write a commented configuration from what this repository holds."),
     "check": ("orchestrator.cli.check", "Validate configuration offline; every problem at once."),
+    "doctor": ("orchestrator.cli.doctor", "Look at the world before a release, and tell what is wrong with it."),
     "plan": ("orchestrator.cli.plan", "Show the stages and the exact diff that a release would hand off."),
     "release": ("orchestrator.cli.release", "Build, test, push, prove, and hand off by pull request."),
     "matrix": ("orchestrator.cli.matrix", "Print which images this commit changes, as a build matrix."),

@@ -21,13 +21,15 @@ class Document(StrEnum):
     PLAN = "plan"
     BUILD = "build"
     MATRIX = "matrix"
+    DIAGNOSIS = "diagnosis"
     PROMOTION = "promotion"
 
 
 @app.command(epilog=examples("hybrid-ci schema policy > environments.schema.json"))
 def schema(
     document: Annotated[
-        Document, typer.Argument(help="Which document: config, policy, record, plan, build, matrix or promotion.")
+        Document,
+        typer.Argument(help="Which document: config, policy, record, plan, build, matrix, diagnosis or promotion."),
     ] = Document.CONFIG,
 ) -> None:
     """Print the JSON Schema of a configuration file or a record."""
@@ -35,6 +37,7 @@ def schema(
 
     from orchestrator.config.schema import application_schema, policy_schema
     from orchestrator.reports.built import build_schema
+    from orchestrator.reports.diagnosis import diagnosis_schema
     from orchestrator.reports.matrices import matrix_schema
     from orchestrator.reports.plans import plan_schema
     from orchestrator.reports.promotions import promotion_schema
@@ -47,6 +50,7 @@ def schema(
         Document.PLAN: plan_schema,
         Document.BUILD: build_schema,
         Document.MATRIX: matrix_schema,
+        Document.DIAGNOSIS: diagnosis_schema,
         Document.PROMOTION: promotion_schema,
     }
     typer.echo(json.dumps(make[document](), indent=2))

@@ -24,10 +24,11 @@ class NothingCame(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """A status and the beginning of a body as text."""
+    """A status and the beginning of a body as text; ``date`` is the server's header of that name."""
 
     status: int
     text: str
+    date: str = ""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -62,10 +63,10 @@ def _exchange(url: str, seconds: float, token: Secret | None, ca_bundle: Path | 
     request = urllib.request.Request(url, headers=_headers(token))  # noqa: S310  (the policy takes http and https only)
     try:
         with opener.open(request, timeout=seconds) as answer:
-            return Got(answer.status, _text(answer))
+            return Got(answer.status, _text(answer), answer.headers.get("Date", ""))
     except urllib.error.HTTPError as answer:  # any status but success, a redirect too
         with answer:
-            return Got(answer.code, _text(answer))
+            return Got(answer.code, _text(answer), answer.headers.get("Date", ""))
 
 
 def _headers(token: Secret | None) -> Mapping[str, str]:

@@ -106,7 +106,7 @@ class AutoMerge(StrEnum):
 class TokenKind(StrEnum):
     """What a login at a forge is, as far as it can be told."""
 
-    NONE = "no token at all"
+    NONE = "no token, and none is needed"
     PERSONAL = "a person's token"
     FINE_GRAINED = "a fine-grained token"
     APP = "a GitHub App's installation"
@@ -210,6 +210,7 @@ class Merging(Protocol):
         """Merge exactly ``expected_head``. Raises PullRequestMoved, NotMergeable."""
 
 
+@runtime_checkable
 class CommitStatuses(Protocol):
     """The forge keeps statuses of commits."""
 
