@@ -53,6 +53,9 @@ _REGISTRY = {
     72: "an artifact whose listing was lost",
 }
 _MACHINE = {
+    73: "a release is killed at any point, and run again",
+    74: "a release is told to end at any point",
+    75: "a release is killed twice, and run again",
     86: "the engine restarts in the middle of a build",
     87: "the system kills a child for its memory",
 }
