@@ -87,8 +87,15 @@ def test_the_same_cost_is_said_once(monorepo: Served) -> None:
     heard = Heard()
     with GitRepository(monorepo.url, workdir=monorepo.bare.parent, reporter=heard) as client:
         for _ in range(3):
-            client.files(monorepo.tip, [_GLOB])
+            client.files(monorepo.tip, [_GLOB], _naming(7))
     assert len(heard.warnings) == 1
+
+
+def test_who_reads_everything_on_purpose_is_not_warned(monorepo: Served) -> None:
+    heard = Heard()
+    with GitRepository(monorepo.url, workdir=monorepo.bare.parent, reporter=heard) as client:
+        client.files(monorepo.tip, [_GLOB])
+    assert heard.warnings == []
 
 
 def test_a_configured_place_is_read_although_it_names_no_image(monorepo: Served, tmp_path: Path) -> None:
