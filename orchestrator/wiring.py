@@ -284,12 +284,14 @@ def _ports(
 
     ``patience`` is how long a failing remote is asked again; None as the environment says.
     """
+    from orchestrator.engine.scratch import scratch
     from orchestrator.gitops.repository import GitRepository
     from orchestrator.images.buildkit import Builders, BuildKit
     from orchestrator.images.docker_engine import DockerEngine
     from orchestrator.images.engine_client import from_environment
     from orchestrator.images.registry import HttpRegistry
 
+    stack.enter_context(scratch())
     reporter = stack.enter_context(
         closing(make_reporter(settings.log_format, quiet=settings.quiet, verbose=settings.verbose))
     )

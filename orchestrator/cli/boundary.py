@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
@@ -44,7 +44,9 @@ def guarded(work: Callable[[], object], *, verbose: bool, as_json: bool = False)
     try:
         return _run(work, _Voice(verbose, as_json))
     finally:
-        drop_broken_output()
+        with _undisturbed():
+            _remove_scratch()
+            drop_broken_output()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,24 @@ class _Voice:
 
         publish_failure(error)
         return error.exit_code
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No signal breaks the block off. Nothing in it waits for anything."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _remove_scratch() -> None:
+    """An interruption may have come while the run's own tidying was under way."""
+    scratch = sys.modules.get("orchestrator.engine.scratch")
+    if scratch is not None:  # a command that never needed a folder does not load what makes them
+        scratch.end_scratch()
 
 
 def _run(work: Callable[[], object], voice: _Voice) -> int:
