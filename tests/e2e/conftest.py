@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.shop import Shop
+from tests.e2e.small import Small
 from tests.servers import TlsRegistry
 from tests.servers.git_http import serving
 
@@ -40,3 +41,33 @@ def shop(
         )
         made.build()
         yield made
+
+
+@pytest.fixture
+def small(
+    tmp_path: Path,
+    engine_host: str,
+    tls_registry: TlsRegistry,
+    base_image: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Small:
+    """A small application of whose builds the engine remembers every layer; Git by path, without a server."""
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_DATE", "2026-01-01T12:00:00Z")
+    made = Small(
+        tmp_path,
+        f"{tls_registry.host}/{secrets.token_hex(4)}",
+        base_image,
+        "",
+        {
+            "DOCKER_HOST": engine_host,
+            "TMPDIR": str(tmp_path / "tmp"),
+            "HYBRID_CI_CA_BUNDLE": str(tls_registry.ca),
+            "HYBRID_CI_REGISTRY_USERNAME": tls_registry.username,
+            "HYBRID_CI_REGISTRY_PASSWORD": tls_registry.password,
+            "HYBRID_CI_PATIENCE": "1",  # the base comes from no registry, and none is waited for
+        },
+    )
+    made.tmp.mkdir()
+    made.build()
+    return made
