@@ -49,9 +49,9 @@ def generate(
         bool, typer.Option("--force", help="With --write: overwrite a file that was not made by this.")
     ] = False,
 ) -> None:
-    """Print the CI file that releases this application, or promotes in this GitOps repository.
+    """Print the CI file for GitHub, GitLab or Jenkins, from the configuration.
 
-    Builds run on runners that see no token of the GitOps repository; one job with that token, in a protected
+    It releases this application; with --gitops, it promotes in this GitOps repository. Builds run on runners that see no token of the GitOps repository; one job with that token, in a protected
     environment, joins their records into one pull request.
     """
     from orchestrator.core.errors import ConfigurationError

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.core.text import printable
+
 HOME = "hybrid-ci/hybrid-ci"
 
 
@@ -48,4 +50,6 @@ class Source:
 
 def made_by(command: str, file: str) -> str:
     """The first line of every such file."""
-    return f"Made by `hybrid-ci generate {command}` from {file}; `--check` tells when it has to be made again."
+    return (
+        f"Made by `hybrid-ci generate {command}` from {printable(file)}; `--check` tells when it has to be made again."
+    )
