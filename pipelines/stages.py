@@ -89,6 +89,7 @@ def build_spec(pipeline: Pipeline, name: str, built: Mapping[str, BuiltImage], l
         platform=Platform.parse(config.platform) if config.platform else None,
         bases=own,
         buildkit=_buildkit(pipeline, config),
+        context_limit=config.context_limit,
     )
 
 

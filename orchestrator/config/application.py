@@ -88,6 +88,9 @@ class ImageConfig(Model):
     dockerfile: RelativePath | None = Field(
         default=None, description="Dockerfile, relative to this file; default CONTEXT/Dockerfile."
     )
+    context_limit: Bytes = Field(
+        default=1 << 30, description="What the files of the build context may have together, such as 2Gi."
+    )
     args: dict[str, str] = Field(
         default_factory=dict, description="Build arguments. No secrets: they stay in the image's history."
     )

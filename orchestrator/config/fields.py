@@ -67,7 +67,7 @@ def _bytes(value: object) -> object:
         raise ValueError("write a size as 256Mi or 1Gi")
     size = int(match["number"]) * _SIZES[match["unit"]]
     if not _SMALLEST_MEMORY <= size <= _LARGEST_MEMORY:
-        raise ValueError("a container gets between 4Mi and 1024Gi")
+        raise ValueError("the size must be between 4Mi and 1024Gi")
     return size
 
 

@@ -15,6 +15,7 @@ from orchestrator.engine.events import Reporter
 
 MEBIBYTE = 1024 * 1024
 BUILD_SECONDS = 3600.0
+CONTEXT_LIMIT = 1024 * MEBIBYTE
 
 
 class BuildFailed(WorkFailed):
@@ -78,6 +79,7 @@ class BuildSpec:
 
     ``bases`` are images of this run under the names that FROM gives them, variables filled in: the builder sees to it
     that it builds upon just these, whatever else has that name in the engine or in a registry (images/bases.py).
+    ``context_limit`` is the most bytes that the files of the context may have together.
     """
 
     name: str
@@ -89,6 +91,7 @@ class BuildSpec:
     platform: Platform | None = None
     bases: Mapping[str, BuiltImage] = field(default_factory=dict)
     buildkit: BuildKitOptions = BuildKitOptions()
+    context_limit: int = CONTEXT_LIMIT
 
 
 @dataclass(frozen=True, slots=True)

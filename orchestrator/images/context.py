@@ -14,6 +14,7 @@ from orchestrator.core.errors import ConfigurationError
 from orchestrator.engine.events import Reporter
 from orchestrator.images.base import MEBIBYTE, BuildSpec
 from orchestrator.images.bases import with_local_bases
+from orchestrator.images.context_size import check_size
 from orchestrator.images.ignore import Selection, ignore_patterns, select, unreadable
 
 _CHUNK = 256 * 1024
@@ -51,7 +52,7 @@ class Context:
 
 
 def plan_context(spec: BuildSpec) -> Context:
-    """Look at the folder and the Dockerfile. Raises ConfigurationError, naming what is missing or unreadable."""
+    """Look at the folder and the Dockerfile. Raises ConfigurationError: something is missing, unreadable, too large."""
     if not spec.context.is_dir():
         raise ConfigurationError(
             f"the build context of {spec.name} is not a folder",
@@ -61,6 +62,7 @@ def plan_context(spec: BuildSpec) -> Context:
     content = with_local_bases(_read_dockerfile(spec), spec.bases, spec.arguments)
     patterns = ignore_patterns(spec.context, spec.dockerfile)
     selection = select(spec.context, patterns)
+    check_size(spec, selection.paths)
     name = _name_inside(spec)
     if name is None:
         return _with_foreign_dockerfile(spec.context, selection, content)

@@ -149,6 +149,27 @@ def test_context_excludes_git_and_env(root: Path) -> None:
     assert files(root) == ["Dockerfile"]
 
 
+def test_a_context_above_its_limit_says_what_is_large(root: Path) -> None:
+    write(root, "node_modules/a/x", "node_modules/b", text="x" * 400_000)
+    write(root, "dump.sql", text="x" * 600_000)
+    write(root, "src/main.py", text="x")
+    small = BuildSpec("api", root, root / "Dockerfile", context_limit=1_000_000)
+    with pytest.raises(ConfigurationError, match=r"context of api is 1\.3 MiB, and its limit is 1\.0 MiB") as caught:
+        plan_context(small)
+    assert caught.value.details[:2] == ("0.8 MiB in node_modules/", "1 bytes in src/")
+    assert caught.value.details[2:4] == ("0.6 MiB dump.sql", "0.4 MiB node_modules/a/x")
+    assert ".dockerignore" in str(caught.value.hint)
+    assert "context_limit" in str(caught.value.hint)
+    ignore(root, "node_modules")
+    assert "dump.sql" in plan_context(small).selection.paths
+
+
+def test_what_a_link_leads_to_does_not_count(root: Path) -> None:
+    write(root.parent, "large", text="x" * 10_000)
+    (root / "link").symlink_to(root.parent / "large")
+    assert plan_context(BuildSpec("api", root, root / "Dockerfile", context_limit=1_000)).selection.paths
+
+
 def test_what_was_left_out_is_told(root: Path) -> None:
     write(root, ".git/config", ".env")
     write(root, "server.pem", text=KEY)
