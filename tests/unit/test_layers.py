@@ -345,7 +345,7 @@ def test_meaning_never_comes_from_any_exception_at_all() -> None:
     """A handler for everything is for places that hand the exception on, and each of them is known here."""
     known = {
         "cli/boundary.py": 1,  # the last line of defence
-        "engine/process.py": 2,  # what on_line and the making of stdin raise, raised again in run()
+        "engine/pipes.py": 2,  # what on_line and the making of stdin raise, raised again by process.run()
         "engine/runner.py": 2,  # a stage's error, handed to the thread that runs the pipeline; and the interruption
         "engine/parallel.py": 2,  # the calls' errors, likewise; and the interruption
         "engine/events.py": 1,  # a stage that failed, raised again
