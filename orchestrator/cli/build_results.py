@@ -8,6 +8,7 @@ import typer
 
 from orchestrator.ci.redact import redactor
 from orchestrator.cli.app import OutputFormat
+from orchestrator.cli.publish import publish_built
 from orchestrator.cli.results import check_record_file
 from orchestrator.core.text import printable
 from orchestrator.reports.built import BuildRecord, BuiltImageRecord, is_folder
@@ -22,6 +23,7 @@ def check_record_place(place: Path) -> None:
 def print_built(record: BuildRecord, output: OutputFormat, place: Path) -> None:
     """Write the record first, which the next job can't do without; then print it."""
     files = record.write(place, redactor)
+    publish_built(record)
     if output is OutputFormat.JSON:
         typer.echo(record.to_json(), nl=False)
     elif output is OutputFormat.MARKDOWN:

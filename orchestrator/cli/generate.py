@@ -51,8 +51,9 @@ def generate(
 ) -> None:
     """Print the CI file for GitHub, GitLab or Jenkins, from the configuration.
 
-    It releases this application; with --gitops, it promotes in this GitOps repository. Builds run on runners that see no token of the GitOps repository; one job with that token, in a protected
-    environment, joins their records into one pull request.
+    It releases this application; with --gitops, it promotes in this GitOps repository. Builds run on runners that see
+    no token of the GitOps repository; one job with that token, in a protected environment, joins their records into
+    one pull request.
     """
     from orchestrator.core.errors import ConfigurationError
 

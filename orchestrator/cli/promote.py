@@ -80,6 +80,7 @@ def promote(
     to wait becomes a draft, what is refused ends with 3.
     """
     from orchestrator.ci.redact import redactor
+    from orchestrator.cli.publish import publish_promotion
     from orchestrator.cli.results import check_record_file
     from orchestrator.wiring import open_standpoint
     from pipelines.promote import promote as run_promote
@@ -109,6 +110,7 @@ def promote(
         result = run_promote(ports, at, options)
         document = record_of_promotion(result, ports.clock.now())
     _print(document, output, verbose=settings.verbose)
+    publish_promotion(document)
     if record is not None:
         document.write(record, redactor)
     if (failure := result.failure(fail_superseded=fail_superseded)) is not None:

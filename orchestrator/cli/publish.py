@@ -13,10 +13,13 @@ from orchestrator.core.text import printable
 
 if TYPE_CHECKING:
     from orchestrator.core.release import TestResult
+    from orchestrator.reports.built import BuildRecord
+    from orchestrator.reports.promotions import PromotionRecord
     from orchestrator.reports.records import ReleaseRecord
     from pipelines.release import ReleaseResult
 
 _PLACES = ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "HYBRID_CI_DOTENV", "HYBRID_CI_JUNIT")
+_CHANGED = ("opened", "updated", "merged", "committed")
 _IMAGE = {"name", "repository", "tag", "digest"}
 
 
@@ -31,6 +34,49 @@ def publish_release(result: ReleaseResult, record: ReleaseRecord, sentence: str)
     told = Told(sentence, result.graph, {one.name: one for one in result.stages})
     try:
         leave(outputs_of(record), lambda: job_summary(record, told), lambda: as_junit(result.release.tests))
+    except OSError as error:
+        _warn(error)
+
+
+def publish_promotion(record: PromotionRecord) -> None:
+    """The same of a promotion. Of several environments the outputs speak of the first that has a pull request."""
+    if not any(os.environ.get(name) for name in _PLACES):
+        return
+    from orchestrator.ci.outputs import leave
+    from orchestrator.reports.junit import as_junit
+    from orchestrator.reports.promotions import promotion_markdown
+
+    told = next((one for one in record.environments if one.pull_request is not None), None)
+    told = told or next(iter(record.environments), None)
+    pull_request = told.pull_request if told is not None else None
+    images = {image.repository: image for one in record.environments for image in one.images}
+    values = {
+        "pull-request-url": pull_request.url if pull_request is not None else "",
+        "pull-request-number": str(pull_request.number) if pull_request is not None else "",
+        "changed": str(any(one.state in _CHANGED for one in record.environments)).lower(),
+        "state": told.state if told is not None else "unchanged",
+        "release": "",
+        "images": json.dumps([image.model_dump(mode="json", include=_IMAGE) for image in images.values()]),
+    }
+    places = {name: os.environ.get(name, "") for name in _PLACES if name != "HYBRID_CI_JUNIT"}
+    try:
+        leave(values, lambda: promotion_markdown(record), lambda: as_junit(()), places)
+    except OSError as error:
+        _warn(error)
+
+
+def publish_built(record: BuildRecord) -> None:
+    """The summary and the tests of one runner's part of a release."""
+    if not any(os.environ.get(name) for name in _PLACES):
+        return
+    from orchestrator.ci.outputs import leave
+    from orchestrator.reports.junit import as_junit
+    from orchestrator.reports.records import results_of
+    from orchestrator.reports.summary import built_summary
+
+    places = {name: os.environ.get(name, "") for name in ("GITHUB_STEP_SUMMARY", "HYBRID_CI_JUNIT")}
+    try:
+        leave({}, lambda: built_summary(record), lambda: as_junit(results_of(record.images)), places)
     except OSError as error:
         _warn(error)
 

@@ -181,5 +181,16 @@ def records_of_tests(tests: Iterable[TestResult], image: str) -> list[TestRecord
     ]
 
 
+def results_of(images: Iterable[ImageRecord]) -> list[TestResult]:
+    """The tests that these records tell of."""
+    return [
+        TestResult(
+            image.name, test.name, test.passed, test.seconds, CaseCounts(**dict(test.cases)) if test.cases else None
+        )
+        for image in images
+        for test in image.tests
+    ]
+
+
 def _cases(counts: CaseCounts) -> CasesRecord:
     return CasesRecord(tests=counts.tests, failures=counts.failures, errors=counts.errors, skipped=counts.skipped)

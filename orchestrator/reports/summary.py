@@ -9,6 +9,7 @@ from orchestrator.core.errors import HybridCIError
 from orchestrator.core.stages import Graph
 from orchestrator.core.verdict import Verdict
 from orchestrator.engine.stage import Ended
+from orchestrator.reports.built import BuildRecord
 from orchestrator.reports.graph import as_mermaid
 from orchestrator.reports.markdown import code, fenced, folded, link, quoted, table
 from orchestrator.reports.records import ImageRecord, ReleaseRecord, TestRecord
@@ -43,6 +44,15 @@ def job_summary(record: ReleaseRecord, told: Told) -> str:
         parts.append(f"### Gates\n\n{verdict_markdown(told.verdicts)}")
     parts.append(_stages(record, told))
     return "\n\n".join(filter(None, parts))
+
+
+def built_summary(record: BuildRecord) -> str:
+    """One runner's part of a release: its images, and how they were tested."""
+    names = ", ".join(code(image.name) for image in record.images)
+    rows = [_image(one) for one in record.images]
+    return "\n\n".join(
+        filter(None, (f"## Built {names}", table(("Image", "Reference", "Digest"), rows), _tests(record.images)))
+    )
 
 
 def failure_summary(error: HybridCIError) -> str:
