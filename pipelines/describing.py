@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 
 from orchestrator.ci.redact import redactor
-from orchestrator.core.change import ChangePlan
+from orchestrator.core.change import ChangePlan, FileEdit
 from orchestrator.core.environment import Environment, Waiver
 from orchestrator.core.errors import HybridCIError
 from orchestrator.core.image import Digest, Repository
@@ -26,10 +27,11 @@ from orchestrator.reports import pull_request
 from orchestrator.reports.commits import SourceRange
 from orchestrator.reports.pull_request import Known
 from pipelines.ports import Ports
-from pipelines.rendering import render_plan
+from pipelines.rendering import Rendering, render_plan
 
 _REMEMBERED = 50  # commits of the base branch that are asked what runs now
 Judge = Callable[[ChangePlan], Sequence[Verdict]]
+Renderings = dict[tuple[CommitId, tuple[FileEdit, ...]], Rendering]  # by where a plan was made, and what it writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Describer:
 
     ``made`` is what this run made, ``remote`` the repository of its source. ``judge`` gives the verdicts of the
     environment's gates on our own change; without it none is asked. Of a change that was found nobody knows them here,
-    so it stays a draft until its own run, or a later one, asks.
+    so it stays a draft until its own run, or a later one, asks. ``renderings`` remembers what was rendered already.
     """
 
     ports: Ports
@@ -49,16 +51,18 @@ class Describer:
     run_url: str | None = None
     judge: Judge | None = None
     remote: str | None = None
+    renderings: Renderings = field(default_factory=dict, repr=False)
 
     def __call__(self, plan: ChangePlan) -> PullRequestText:
         """The text; its content is made when it is asked for. Raises what ``judge`` raises."""
         found = plan.change.release != self.own
         verdicts = () if found or self.judge is None else tuple(self.judge(plan))
         waits = self.judge is not None and bool(self.environment.gates) if found else overall(verdicts) is Result.WAIT
+        known = cache(lambda: self._known(plan, verdicts, found))  # a body may be asked for more than once
         return PullRequestText(
             redactor(pull_request.title(plan)),
             plan.change.release,
-            lambda room: redactor(pull_request.block(plan, self._known(plan, verdicts, found), room)),
+            lambda room: redactor(pull_request.block(plan, known(), room)),
             waiting=waits,
             gates=fingerprint(verdicts),
             found=found,
@@ -67,7 +71,7 @@ class Describer:
     def _known(self, plan: ChangePlan, verdicts: tuple[Verdict, ...], found: bool) -> Known:
         made = None if found else self.made
         names = {image.pinned.repository: image.name for image in made.images} if made else {}
-        rendered, why_not = render_plan(self.ports.repository, plan)
+        rendered, why_not = self._rendering(plan)
         return Known(
             release=made,
             waivers=() if found else self.waivers,
@@ -77,6 +81,13 @@ class Describer:
             rendered=rendered,
             not_rendered=why_not,
         )
+
+    def _rendering(self, plan: ChangePlan) -> Rendering:
+        """Each plan is rendered once, however often a lost race has it described again."""
+        key = plan.base, plan.edits
+        if key not in self.renderings:
+            self.renderings[key] = render_plan(self.ports.repository, plan)
+        return self.renderings[key]
 
 
 def incoming(

@@ -7,7 +7,7 @@ a run that is killed anywhere is finished by running it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from orchestrator.core.change import ChangePlan
@@ -23,7 +23,7 @@ from orchestrator.gitops.desk import Desk, Seen, missing_branch
 from orchestrator.gitops.handoff import hand_off, required_forge
 from orchestrator.gitops.pull_request_text import PullRequestText
 from pipelines.counting import Tally
-from pipelines.describing import Describer
+from pipelines.describing import Describer, Renderings
 from pipelines.policy import check_base, policy_at, policy_to_look_at
 from pipelines.ports import Ports, Standpoint
 from pipelines.preflight import guard, refuse_writers_of_policy
@@ -149,6 +149,7 @@ class _Teller:
     way: Route
     waivers: tuple[Waiver, ...]
     reopen: bool
+    renderings: Renderings = field(default_factory=dict)
 
     def hand_off_all(self, judged: Sequence[Promoted]) -> tuple[Promoted, ...]:
         """The same with their outcomes, first to last: waves in their order."""
@@ -204,6 +205,7 @@ class _Teller:
             run_url=self.at.ci.run_url,
             judge=judge,
             remote=self.at.sources,
+            renderings=self.renderings,
         )
         text = describer(plan)
         if text.found or not text.waiting or one.environment.delivery.merge is Merge.AUTO:

@@ -26,6 +26,7 @@ from pipelines.rendering_files import CHART, KUSTOMIZATIONS, check_references, g
 _LIMITS = Limits(seconds=60.0, output=32 * 1024 * 1024)
 _KEY = secrets.token_bytes(16)  # of this process alone: masked values can be compared, and nothing else
 _NO_NETWORK = ("unshare", "--net", "--map-root-user", "--")
+Rendering = tuple[Sequence[ResourceDiff] | None, str | None]  # what differs, or the reason why nobody knows
 
 
 class NoRenderer(ConfigurationError):
@@ -35,9 +36,9 @@ class NoRenderer(ConfigurationError):
 def render(files: Mapping[RepoPath, bytes], roots: Sequence[RepoPath]) -> Mapping[str, str]:
     """What each root becomes: resource (``apps/v1 Deployment shop/api``) to its YAML, Secrets without their values.
 
-    A root is the folder of a kustomization or of a Helm chart, or a values file in a chart. What several roots make is
-    told apart by the root. Raises NoRenderer, Refused for a root that refers to something which is not among the files,
-    ConfigurationError when the tool fails.
+    A root is the folder of a kustomization or of a Helm chart (in the repository's root: its own file), or a values
+    file in a chart. What several roots make is told apart by the root. Raises NoRenderer, Refused for a root that
+    refers to something which is not among the files, ConfigurationError when the tool fails.
     """
     with tempfile.TemporaryDirectory(prefix="hybrid-ci-render-") as temporary:
         tree = Path(temporary, "tree")
@@ -56,7 +57,7 @@ def render(files: Mapping[RepoPath, bytes], roots: Sequence[RepoPath]) -> Mappin
     }
 
 
-def render_plan(repository: GitOpsRepository, plan: ChangePlan) -> tuple[Sequence[ResourceDiff] | None, str | None]:
+def render_plan(repository: GitOpsRepository, plan: ChangePlan) -> Rendering:
     """What a change makes of the rendered manifests; None with the reason where that is worth telling.
 
     Nothing is read where no tool is installed. Raises nothing: a handoff goes on without it.
@@ -70,7 +71,7 @@ def render_plan(repository: GitOpsRepository, plan: ChangePlan) -> tuple[Sequenc
 
 
 def diff_plan(repository: GitOpsRepository, plan: ChangePlan) -> Sequence[ResourceDiff] | None:
-    """The same, or its error; None when no edited file belongs to a kustomization or a chart.
+    """The same, or its error; None when no edited file is loaded by a kustomization or a chart.
 
     Raises as ``render`` does, and RemoteError.
     """
@@ -79,6 +80,8 @@ def diff_plan(repository: GitOpsRepository, plan: ChangePlan) -> Sequence[Resour
     if not roots:
         return None
     before = gather(repository, plan.base, roots)
+    if not any(edit.new or edit.path in before for edit in plan.edits):
+        return None
     after = dict(before)
     for edit in plan.edits:
         if edit.removed:
@@ -101,7 +104,9 @@ def _rendered(files: Mapping[RepoPath, bytes], tree: Path, root: RepoPath) -> by
 def _command(files: Mapping[RepoPath, bytes], tree: Path, root: RepoPath) -> list[str]:
     if any(_inside(root, name) in files for name in KUSTOMIZATIONS):
         return [*_tool_for_kustomize(), str(tree / root.value)]
-    values = root if root in files else None
+    if root.value in KUSTOMIZATIONS and root in files:
+        return [*_tool_for_kustomize(), str(tree)]
+    values = root if root in files and root.name != CHART else None
     folder = _chart_folder(files, root)
     if folder is None:
         raise ConfigurationError(f"{root} is neither a kustomization nor a Helm chart", where=root.value)

@@ -15,6 +15,7 @@ from orchestrator.manifests.options import ScanOptions
 
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 CHART = "Chart.yaml"
+_EVERYTHING = "**"
 _VALUES = re.compile(r"[A-Za-z0-9._-]*values[A-Za-z0-9._-]*\.ya?ml|values/.*\.ya?ml")
 _LISTS = frozenset(
     [
@@ -39,11 +40,12 @@ _MOST_ROUNDS = 12
 def roots_of(repository: GitOpsRepository, commit: CommitId, edited: Iterable[RepoPath]) -> tuple[RepoPath, ...]:
     """The kustomization that each file belongs to: the nearest at or above it; or its Helm chart, or the values file.
 
-    Nothing for a file that no renderer touches. Raises RemoteError.
+    It is named by its folder; the one in the repository's root, which has no name, by its own file. Nothing for a
+    file that no renderer touches. Raises RemoteError.
     """
     paths = tuple(edited)
     folders = sorted({folder for path in paths for folder in _folders_above(path)})
-    wanted = [f"{folder}/{name}" for folder in folders for name in (*KUSTOMIZATIONS, CHART)]
+    wanted = [f"{folder}{name}" for folder in folders for name in (*KUSTOMIZATIONS, CHART)]
     there = {path.value for path in repository.paths(commit, wanted)} if wanted else set()
     found = (_root_of(path, there) for path in paths)
     return tuple(dict.fromkeys(root for root in found if root is not None))
@@ -56,7 +58,7 @@ def gather(repository: GitOpsRepository, commit: CommitId, roots: Sequence[RepoP
     """
     files: dict[RepoPath, bytes] = {}
     asked: set[str] = set()
-    wanted = {_chart_or_folder(root) for root in roots}
+    wanted = {_files_of(root) for root in roots}
     for _ in range(_MOST_ROUNDS):
         wanted -= asked
         if not wanted:
@@ -88,27 +90,32 @@ def check_references(files: Mapping[RepoPath, bytes], root: RepoPath) -> None:
 
 
 def _folders_above(path: RepoPath) -> Iterator[str]:
+    """Each folder with a slash at its end, the nearest first; the repository's root, which is empty, last."""
     parts = path.parts
-    for depth in range(len(parts) - 1, 0, -1):
-        yield "/".join(parts[:depth])
+    for depth in range(len(parts) - 1, -1, -1):
+        yield "".join(f"{part}/" for part in parts[:depth])
 
 
 def _root_of(path: RepoPath, there: set[str]) -> RepoPath | None:
     for folder in _folders_above(path):
-        if any(f"{folder}/{name}" in there for name in KUSTOMIZATIONS):
-            return RepoPath(folder)
-        if f"{folder}/{CHART}" in there:
-            inside = path.value.removeprefix(f"{folder}/")
-            return path if inside != "values.yaml" and _VALUES.fullmatch(inside) else RepoPath(folder)
+        for name in KUSTOMIZATIONS:
+            if f"{folder}{name}" in there:
+                return RepoPath(folder.removesuffix("/") or name)
+        if f"{folder}{CHART}" in there:
+            inside = path.value.removeprefix(folder)
+            is_values = inside != "values.yaml" and _VALUES.fullmatch(inside)
+            return path if is_values else RepoPath(folder.removesuffix("/") or CHART)
     return None
 
 
-def _chart_or_folder(root: RepoPath) -> str:
-    """Where the files of a root are: a values file stands in the folder of its chart, or one below."""
-    if not root.name.endswith((".yaml", ".yml")):
+def _files_of(root: RepoPath) -> str:
+    """What has to be read for a root: its folder. For a kustomization in the repository's root that file alone, since
+    it names what else it loads; for a chart there everything. A values file stands in its chart's folder, or one below.
+    """
+    if root.value in KUSTOMIZATIONS or not root.name.endswith((".yaml", ".yml")):
         return root.value
-    folder = root.value.rpartition("/")[0]
-    return folder.removesuffix("/values") or root.value
+    folders = root.parts[:-1]
+    return "/".join(folders[:-1] if folders and folders[-1] == "values" else folders) or _EVERYTHING
 
 
 def _places_named(files: Mapping[RepoPath, bytes]) -> Iterator[str]:

@@ -184,7 +184,7 @@ def _bring(desk: Desk, forge: Forge, environment: Environment, plan: ChangePlan,
     commit = make_commit(desk, forge, environment, plan)
     standing = replace(standing, pull_request=hold_back(forge, standing.pull_request, text))
     head = plan.change.branch
-    options = push_options(forge, head, desk.policy.base, text.title, text.body())
+    options = push_options(forge, head, desk.policy.base, text)
     pushed = desk.repository.push(head.ref, commit, standing.tip, options)
     drop_leftover(desk, environment, plan, commit)
     if isinstance(pushed, LostRace):
@@ -198,8 +198,8 @@ def required_forge(forge: Forge | None, environment: Environment, url: str) -> F
         raise ConfigurationError(
             f"the environment {environment.name!r} takes pull requests, and there is no forge to open one on",
             where=url,
-            hint="this version knows the embedded local forge: set gitops.forge to the path of one; "
-            "an environment with `strategy: commit` needs none",
+            hint="set gitops.forge to github, gitlab, or the path of a local forge; GitLab takes a token in "
+            "HYBRID_CI_FORGE_TOKEN too; an environment with `strategy: commit` needs no forge",
         )
     return forge
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from orchestrator.core.comparison import Comparison, SourceChange
 from orchestrator.core.errors import RemoteError
 from orchestrator.core.names import CommitId
 from orchestrator.core.verdict import Result, Verdict
+from orchestrator.forges.base import NotOpen
 from orchestrator.gitops.outcome import Opened
 from pipelines.describing import Describer
 from pipelines.ports import Ports
@@ -64,6 +66,26 @@ def test_a_run_that_changes_nothing_asks_for_no_comparison(workshop: Workshop) -
     asked: list[Ports] = []
     workshop.release(prepare=asked.append)
     assert "compare" not in forge_of(asked[0]).calls
+
+
+def test_a_pull_request_is_rendered_once(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before and after, however often its text is asked for, and also where a lost race has it described again."""
+    tool, ran = tmp_path / "bin" / "kustomize", tmp_path / "ran"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\necho once >> {ran}\ncat $2/kustomization.yaml\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    asked: list[Ports] = []
+
+    def hinder(ports: Ports) -> None:
+        asked.append(ports)
+        forge_of(ports).fail(method="open", error=NotOpen("somebody was faster"))
+
+    workshop.release(prepare=hinder)
+
+    assert forge_of(asked[0]).calls.count("open") == 2
+    assert "Rendered, 1 resource changes:" in body(workshop)
+    assert ran.read_text().count("once") == 2
 
 
 def test_a_gate_that_waits_makes_a_draft_and_stands_in_the_text(workshop: Workshop) -> None:

@@ -173,6 +173,45 @@ def test_the_nearest_kustomization_is_the_root(repository: SimulatedGitOps) -> N
     assert roots_of(repository, tip, [RepoPath("README.md")]) == ()
 
 
+ROOTED = {
+    "kustomization.yaml": "resources: [apps]\n",
+    "apps/kustomization.yaml": "resources: [api.yaml]\n",
+    "apps/api.yaml": API,
+    "docs/example.yaml": API,
+    "overlay/api.yaml": API,
+}
+
+
+def test_a_kustomization_in_the_repository_s_root_is_found_by_its_file() -> None:
+    server = SimulatedGitServer()
+    tip = server.commit_files({path: text.encode() for path, text in ROOTED.items()})
+    port, root = SimulatedGitOps(server), RepoPath("kustomization.yaml")
+    assert roots_of(port, tip, [RepoPath("overlay/api.yaml")]) == (root,)
+    assert {str(path) for path in gather(port, tip, [root])} == {
+        "kustomization.yaml",
+        "apps/kustomization.yaml",
+        "apps/api.yaml",
+    }
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_a_change_below_the_repository_s_root_is_rendered() -> None:
+    server = SimulatedGitServer()
+    tip = server.commit_files(
+        {**{path: text.encode() for path, text in ROOTED.items()}, "apps/kustomization.yaml": None}
+    )
+    server.commit_files({"kustomization.yaml": b"resources: [apps/api.yaml]\n"})
+    tip = server.refs[RefName("refs/heads/main")]
+    after = API.replace("api:1", "api:2").encode()
+
+    def plan(path: str) -> ChangePlan:
+        return ChangePlan(change(2), tip, (FileEdit(RepoPath(path), API.encode(), after),), ())
+
+    (one,) = diff_plan(SimulatedGitOps(server), plan("apps/api.yaml")) or ()
+    assert (one.resource, one.change) == ("apps/v1 Deployment shop/api", ResourceChange.CHANGED)
+    assert diff_plan(SimulatedGitOps(server), plan("docs/example.yaml")) is None
+
+
 def test_bases_come_along_and_nothing_else(repository: SimulatedGitOps) -> None:
     tip = repository.server.refs[RefName("refs/heads/main")]
     assert {str(path) for path in gather(repository, tip, [RepoPath(OVERLAY)])} == set(FILES) - {"README.md"}
@@ -194,6 +233,10 @@ def test_kustomizations_that_name_each_other_come_to_an_end() -> None:
         ("charts/shop/values-dev.yaml", "charts/shop/values-dev.yaml"),
         ("charts/shop/values/dev.yaml", "charts/shop/values/dev.yaml"),
         ("charts/shop/templates/api.yaml", "charts/shop"),
+        ("values.yaml", "Chart.yaml"),
+        ("values-dev.yaml", "values-dev.yaml"),
+        ("values/dev.yaml", "values/dev.yaml"),
+        ("templates/api.yaml", "Chart.yaml"),
     ],
 )
 def test_a_values_file_is_rendered_with_its_chart(
@@ -204,7 +247,8 @@ def test_a_values_file_is_rendered_with_its_chart(
     helm.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     server = SimulatedGitServer()
-    tip = server.commit_files({"charts/shop/Chart.yaml": b"name: shop\n", edited: b"image: {tag: '1'}\n"})
+    chart = "charts/shop/Chart.yaml" if edited.startswith("charts/") else "Chart.yaml"
+    tip = server.commit_files({chart: b"name: shop\n", edited: b"image: {tag: '1'}\n"})
     port = SimulatedGitOps(server)
     (found,) = roots_of(port, tip, [RepoPath(edited)])
     assert found == RepoPath(root)
