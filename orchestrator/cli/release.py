@@ -51,9 +51,7 @@ def release(
     """
     from orchestrator.cli.results import check_record_file, print_result
     from orchestrator.core.errors import ConfigurationError
-    from orchestrator.reports.plans import read_plan
     from orchestrator.wiring import open_job
-    from pipelines.plan import release_planned
     from pipelines.release import ReleaseOptions, jobs_for
     from pipelines.release import release as run_release
 
@@ -65,7 +63,11 @@ def release(
             where="--plan",
             hint="leave out --env, --only, --dry-run, --no-skip, --from-stage and --allow-dirty",
         )
-    promised = read_plan(plan) if plan is not None else None
+    if plan is not None:  # nobody else pays for loading these
+        from orchestrator.reports.plans import read_plan
+        from pipelines.plan import release_planned
+
+        promised = read_plan(plan)
     with open_job(settings) as (ports, job):
         options = ReleaseOptions(
             environment,
@@ -78,7 +80,7 @@ def release(
             tuple(approve or ()),
             from_stage,
         )
-        if promised is not None:
+        if plan is not None:
             result = release_planned(ports, job, promised, options)
         else:
             result = run_release(ports, job, options)

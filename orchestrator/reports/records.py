@@ -22,7 +22,7 @@ _NOT_PUSHED_YET = "0" * 64  # what a plan that was made before the push holds in
 class Part(BaseModel):
     """A part of a record: unknown keys are errors, and nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # built when one is read or written
 
 
 class SourceRecord(Part):
