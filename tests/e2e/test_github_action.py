@@ -16,6 +16,7 @@ from tests.e2e.ci_jobs import ENVIRONMENTS, Jobs
 from tests.e2e.shop import Done, Shop, git
 from tests.servers import TlsRegistry
 from tests.servers.forge_http import serving
+from tests.servers.git_repositories import commit_files
 from tests.servers.github.server import TOKEN, GitHubServer
 
 pytestmark = pytest.mark.engine
@@ -66,6 +67,35 @@ jobs:
         env: {OUTPUTS: "${{ toJSON(steps.release.outputs) }}"}
         run: |
           printf '%s' "$OUTPUTS" > "$HYBRID_CI_TEST_ARTIFACTS/outputs.json"
+"""
+
+PROMOTE = """\
+name: promote
+on:
+  workflow_dispatch:
+    inputs: {from: {required: true}, to: {required: true}, application: {required: true}}
+permissions: {}
+jobs:
+  promote:
+    uses: hybrid-ci/hybrid-ci/.github/workflows/promote.yml@v0.1.0
+    permissions: {contents: read, packages: read}
+    with:
+      gitops: WHERE
+      args: --forge github
+      application: ${{ inputs.application }}
+      from: ${{ inputs.from }}
+      to: ${{ inputs.to }}
+      images: worker
+      version: installed
+    secrets:
+      GITOPS_TOKEN: ${{ secrets.GITOPS_TOKEN }}
+  after:
+    needs: promote
+    runs-on: ubuntu-latest
+    steps:
+      - shell: bash
+        env: {OUTPUTS: "${{ toJSON(needs.promote.outputs) }}"}
+        run: printf '%s' "$OUTPUTS" > "$HYBRID_CI_TEST_ARTIFACTS/outputs.json"
 """
 
 
@@ -206,6 +236,34 @@ def test_a_pull_request_releases_nothing(jobs: Jobs, github: GitHubServer, tls_r
     assert done.returncode != 0
     assert "a release is not made for a pull request" in done.stdout
     assert github.repositories["acme/gitops"].pulls == []
+
+
+def test_a_person_promotes_by_a_workflow_of_the_gitops_repository(jobs: Jobs, github: GitHubServer) -> None:
+    digest = "sha256:" + "d" * 64
+    overlay = jobs.file("main", "apps/shop/overlays/dev/worker.yaml")
+    commit_files(
+        jobs.gitops,
+        {
+            "apps/shop/overlays/dev/worker.yaml": overlay.replace("/worker:0", f"/worker:7@{digest}").encode(),
+            ".hybrid-ci/environments.yaml": (
+                jobs.file("main", ".hybrid-ci/environments.yaml") + '\norder: {"**": none}\n'
+            ).encode(),
+        },
+        message="Run 7 in dev",
+    )
+    jobs.commit({".github/workflows/promote.yml": PROMOTE.replace("WHERE", github.repository_url())})
+    event = jobs.root / "event.json"
+    event.write_text(json.dumps({"inputs": {"from": "dev", "to": "staging", "application": "shop"}}))
+
+    done = jobs.act("workflow_dispatch", event, secrets={"GITOPS_TOKEN": jobs.token}, environment={"X": "x"})
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    (pull,) = github.repositories["acme/gitops"].pulls
+    assert f"worker:7@{digest}" in jobs.file(f"refs/heads/{pull.head}", "apps/shop/overlays/staging/worker.yaml")
+    assert outputs(jobs) == {
+        "pull-request-url": f"{github.url}/acme/gitops/pull/{pull.number}", "state": "opened",
+    }  # fmt: skip
+    assert "staging" in summaries(jobs)
 
 
 def obeyed(done: Done) -> list[str]:
