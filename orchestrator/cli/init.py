@@ -9,19 +9,26 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.app import Settings, command_app, examples
+from orchestrator.core.text import printable
 
 app = command_app()
 
 
 @app.command(
-    epilog=examples("hybrid-ci init --registry ghcr.io/acme/shop --gitops-url https://github.com/acme/gitops.git")
+    epilog=examples(
+        "hybrid-ci init",
+        "hybrid-ci init --registry ghcr.io/acme/shop --gitops-url https://github.com/acme/gitops.git",
+        "hybrid-ci init --gitops --base main",
+    )
 )
 def init(
     context: typer.Context,
     application: Annotated[str | None, typer.Option(help="The application's name (default: the folder's).")] = None,
     registry: Annotated[str | None, typer.Option(help="Where images go, such as ghcr.io/acme/shop.")] = None,
     gitops_url: Annotated[str | None, typer.Option(metavar="URL", help="The GitOps repository.")] = None,
-    environment: Annotated[str, typer.Option("--env", help="The environment that releases go to.")] = "dev",
+    environment: Annotated[
+        str | None, typer.Option("--env", help="The environment that releases go to (default: the first one, or dev).")
+    ] = None,
     gitops: Annotated[
         bool, typer.Option("--gitops", help="This is the GitOps repository: write its policy from its layout.")
     ] = False,
@@ -30,42 +37,47 @@ def init(
 ) -> None:
     """Write a commented configuration from what this repository holds.
 
-    Finds Dockerfiles, their ports, and the CI in use. On a terminal it asks for what it can't see; elsewhere it
-    needs --registry and --gitops-url. With --gitops it looks at the environments of a GitOps repository instead.
+    Finds Dockerfiles and their ports, what a compose file says of them, the CI in use, and environments whose manifests
+    lie in this very repository. On a terminal it asks for what it can't see; elsewhere it needs --registry and
+    --gitops-url for that. With --gitops it looks at the environments of a GitOps repository instead.
     """
     if gitops:
         return _init_policy(base, force)
     from orchestrator.config.starter import (
         Answers,
         check_starter,
-        ci_in_use,
         default_application,
-        find_images,
         refuse_existing,
         starter,
         write_new,
     )
+    from orchestrator.git.source import remote_of
+    from pipelines.surveying import survey
 
     settings: Settings = context.obj
     refuse_existing(settings.config, force=force)
     root = settings.config.absolute().parent  # where the paths in it start from
     name = application or default_application(root)
-    images = find_images(root, name)
-    if not images:
+    remote = remote_of(root)
+    seen = survey(root, name, remote)
+    if not seen.images:
         _no_dockerfile(root)
-    typer.echo(f"found {len(images)} Dockerfile(s): {', '.join(image.name for image in images)}", err=True)
-    if systems := ci_in_use(root):
-        typer.echo(f"found CI: {', '.join(systems)}", err=True)
+    for line in seen.told():
+        typer.echo(printable(line), err=True)
+    wanted = "Where do images go (for example ghcr.io/acme/shop)?"
+    here = remote if seen.environments else None
     answers = Answers(
         name,
-        _asked(registry, "--registry", "Where do images go (for example ghcr.io/acme/shop)?"),
-        _asked(gitops_url, "--gitops-url", "URL of the GitOps repository?"),
-        environment,
+        _asked(registry, "--registry", wanted, seen.registry) if registry or seen.needs_registry else "",
+        gitops_url or here or _asked(None, "--gitops-url", "URL of the GitOps repository?"),
+        environment or next(iter(seen.environments), "dev"),
     )
-    text = starter(images, answers)
+    text = starter(seen.images, answers)
     check_starter(text, settings.config)
     write_new(settings.config, text, force=force)
     typer.echo(f"{settings.config}: written; look through it, then run `hybrid-ci check`")
+    if seen.generate is not None:
+        typer.echo(f"next: `hybrid-ci generate {seen.generate}` makes the jobs for that CI", err=True)
     return None
 
 
@@ -83,13 +95,14 @@ def _init_policy(base: str, force: bool) -> None:
     typer.echo(f"{file}: written; look through it, then run `hybrid-ci check --policy {file}`")
 
 
-def _asked(given: str | None, option: str, question: str) -> str:
+def _asked(given: str | None, option: str, question: str, guess: str | None = None) -> str:
+    """What was given, else what a person says. A guess is offered to them, and is no answer by itself."""
     from orchestrator.core.errors import ConfigurationError
 
     if given:
         return given
     if sys.stdin.isatty():
-        return str(typer.prompt(question))
+        return str(typer.prompt(question, default=guess))
     raise ConfigurationError(f"{option} is needed", hint=f"give {option}, or run it on a terminal")
 
 

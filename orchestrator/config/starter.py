@@ -6,12 +6,14 @@ import json
 import os
 import re
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
+from posixpath import normpath
 
 import yaml
 
+from orchestrator.config.compose import ComposeService
 from orchestrator.config.loader import parse_application
 from orchestrator.core.errors import ConfigurationError
 
@@ -29,17 +31,19 @@ _CI_FILES = {
 
 @dataclass(frozen=True, slots=True)
 class FoundImage:
-    """A Dockerfile and what it tells."""
+    """A Dockerfile and what it tells; ``repository`` is where the image goes, where something says so."""
 
     name: str
     context: str
     dockerfile: str | None
     port: int | None
+    target: str | None = None
+    repository: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What can't be seen and has to be given."""
+    """What can't be seen and has to be given. ``registry`` is for the images whose repository nothing tells."""
 
     application: str
     registry: str
@@ -62,6 +66,40 @@ def find_images(root: Path, application: str) -> tuple[FoundImage, ...]:
         dockerfile = relative.as_posix() if suffix else None
         images[name] = FoundImage(name, folder.as_posix(), dockerfile, _port(file))
     return tuple(images.values())
+
+
+def with_compose(images: Sequence[FoundImage], services: Sequence[ComposeService]) -> tuple[FoundImage, ...]:
+    """The images as a compose file builds them: its names, contexts, targets, ports and repositories.
+
+    Dockerfiles that no service builds stay as they were found.
+    """
+    by_file = {_file_of(image): image for image in images}
+    found: dict[str, FoundImage] = {}
+    built: set[str] = set()
+    for service in services:
+        image = by_file.get(service.dockerfile)
+        if image is None:
+            continue  # compose would not find it either
+        built.add(service.dockerfile)
+        own = normpath(f"{service.context}/Dockerfile") == service.dockerfile
+        name = _unused([_name(service.name)], found)
+        found[name] = FoundImage(
+            name,
+            service.context,
+            None if own else service.dockerfile,
+            image.port or service.port,
+            service.target,
+            service.repository,
+        )
+    for file, image in by_file.items():
+        if file not in built:
+            name = _unused([image.name, _name(file.replace("/", "-"))], found)
+            found[name] = replace(image, name=name)
+    return tuple(found.values())
+
+
+def _file_of(image: FoundImage) -> str:
+    return normpath(image.dockerfile or f"{image.context}/Dockerfile")
 
 
 def _unused(candidates: Sequence[str], taken: Container[str]) -> str:
@@ -154,11 +192,13 @@ def write_new(file: Path, text: str, *, force: bool) -> None:
 def _image(image: FoundImage, answers: Answers) -> str:
     lines = [
         f"  {_scalar(image.name)}:",
-        f"    repository: {_scalar(f'{answers.registry}/{image.name}')}",
+        f"    repository: {_scalar(image.repository or f'{answers.registry}/{image.name}')}",
         f"    context: {_scalar(image.context)}",
     ]
     if image.dockerfile:
         lines.append(f"    dockerfile: {_scalar(image.dockerfile)}")
+    if image.target:
+        lines.append(f"    target: {_scalar(image.target)}")
     lines += ["    # args: {KEY: value}       # build arguments; never secrets", "    tests:"]
     if image.port:
         lines += [

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines.surveying import registry_of
 from tests.golden import assert_golden
+from tests.servers.git_repositories import git
 from tests.unit.cli.conftest import Cli, start
 
 GIVEN = ["--registry", "ghcr.io/acme/shop", "--gitops-url", "https://github.com/acme/gitops.git"]
@@ -128,7 +130,118 @@ def test_what_was_found_is_told_on_stderr(here: Path, cli: Cli) -> None:
     (here / ".gitlab-ci.yml").write_text("")
     (here / ".github/workflows").mkdir(parents=True)
     ended = cli("init", *GIVEN)
-    assert ended.err == "found 1 Dockerfile(s): shop\nfound CI: GitHub Actions, GitLab CI\n"
+    assert ended.err == (
+        "found 1 Dockerfile(s): shop\nfound CI: GitHub Actions, GitLab CI\n"
+        "next: `hybrid-ci generate github` makes the jobs for that CI\n"
+    )
+
+
+COMPOSE = """\
+services:
+  api:
+    build: ./services/api
+    image: ghcr.io/acme/shop/api:${TAG:-latest}
+    ports: ["8080:80"]
+  worker:
+    build: {context: ., dockerfile: docker/worker.Dockerfile, target: prod}
+    image: ghcr.io/acme/shop/the-worker
+    expose: [9000]
+  database:
+    image: postgres:16
+  elsewhere:
+    build: https://github.com/acme/other.git
+  outside:
+    build: ../other
+"""
+
+
+def test_a_compose_file_tells_names_contexts_targets_and_repositories(here: Path, cli: Cli) -> None:
+    dockerfile(here / "services/api")
+    dockerfile(here / "docker", name="Dockerfile.worker")
+    dockerfile(here / "tools")
+    (here / "compose.yaml").write_text(COMPOSE.replace("docker/worker.Dockerfile", "docker/Dockerfile.worker"))
+    found = written(cli, here)
+    assert list(found) == ["api", "worker", "tools"]
+    assert (found["api"]["repository"], found["api"]["context"]) == ("ghcr.io/acme/shop/api", "services/api")
+    assert found["api"]["tests"][0]["http"]["port"] == 80  # type: ignore[index]
+    worker = found["worker"]
+    assert (worker["context"], worker["dockerfile"], worker["target"]) == (".", "docker/Dockerfile.worker", "prod")
+    assert worker["repository"] == "ghcr.io/acme/shop/the-worker"
+    assert found["tools"]["repository"] == "ghcr.io/acme/shop/tools"
+
+
+def test_nobody_is_asked_for_a_registry_that_a_compose_file_names(here: Path, cli: Cli) -> None:
+    dockerfile(here / "services/api")
+    (here / "docker-compose.yml").write_text(COMPOSE)
+    ended = cli("init", *GIVEN[2:])
+    assert ended.code == 0, ended.err
+    assert "found docker-compose.yml\n" in ended.err
+    assert images(here)["api"]["repository"] == "ghcr.io/acme/shop/api"
+
+
+@pytest.mark.parametrize("content", ["[", "services: 7\n", "services: {api: [1]}\n", "{}", "\x00", "- a\n", "[" * 5000])
+def test_a_compose_file_that_says_nothing_changes_nothing(here: Path, cli: Cli, content: str) -> None:
+    dockerfile(here)
+    (here / "compose.yaml").write_text(content)
+    assert list(written(cli, here)) == ["shop"]
+
+
+def test_manifests_in_this_very_repository_are_its_gitops_repository(here: Path, cli: Cli) -> None:
+    dockerfile(here)
+    for name in ("prod", "dev"):
+        (here / f"deploy/overlays/{name}").mkdir(parents=True)
+        (here / f"deploy/overlays/{name}/kustomization.yaml").write_text("resources: []\n")
+    git(here, "init", "-q")
+    git(here, "remote", "add", "origin", "https://github.com/acme/shop.git")
+    ended = cli("init", *GIVEN[:2])
+    assert ended.code == 0, ended.err
+    assert "found environments in this repository: dev, prod\n" in ended.err
+    gitops = yaml.safe_load((here / "hybrid-ci.yaml").read_text())["gitops"]
+    assert (gitops["repository"], gitops["environment"]) == ("https://github.com/acme/shop.git", "dev")
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_policy_is_written_in_a_checkout_of_git(here: Path, cli: Cli, linked: bool) -> None:
+    for name in ("dev", "prod"):
+        (here / f"apps/shop/overlays/{name}").mkdir(parents=True)
+        (here / f"apps/shop/overlays/{name}/kustomization.yaml").write_text("resources: []\n")
+    git(here, "init", "-q")
+    if linked:
+        (here / ".git").rename(here.parent / "elsewhere.git")
+        (here / ".git").write_text("gitdir: ../elsewhere.git\n")
+    ended = cli("init", "--gitops")
+    assert ended.code == 0, ended.err
+    assert list(yaml.safe_load((here / ".hybrid-ci/environments.yaml").read_text())["environments"]) == ["dev", "prod"]
+
+
+@pytest.mark.parametrize(
+    ("remote", "registry"),
+    [
+        ("https://github.com/Acme/Shop.git", "ghcr.io/acme/shop"),
+        ("git@github.com:acme/shop.git", "ghcr.io/acme/shop"),
+        ("ssh://git@gitlab.com/acme/team/shop", "registry.gitlab.com/acme/team/shop"),
+        ("https://git.example/acme/shop", None),
+        ("/srv/git/shop.git", None),
+        (None, None),
+    ],
+)
+def test_the_registry_is_guessed_from_where_the_repository_lives(remote: str | None, registry: str | None) -> None:
+    assert registry_of(remote) == registry
+
+
+def test_a_guess_is_offered_on_a_terminal_and_taken_nowhere_else(here: Path, cli: Cli) -> None:
+    dockerfile(here)
+    git(here, "init", "-q")
+    git(here, "remote", "add", "origin", "https://github.com/acme/shop.git")
+    assert cli("init", *GIVEN[2:]).code == 2
+    controller, terminal = pty.openpty()
+    with start("init", *GIVEN[2:], cwd=here, stdin=terminal, stdout=terminal) as process:
+        os.close(terminal)
+        os.write(controller, b"\n")
+        err = process.communicate(timeout=30)[1]
+    os.close(controller)
+    assert process.returncode == 0, err
+    assert images(here)["shop"]["repository"] == "ghcr.io/acme/shop/shop"
 
 
 def test_without_a_dockerfile_nothing_is_written(here: Path, cli: Cli) -> None:
