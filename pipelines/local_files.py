@@ -135,6 +135,8 @@ def _in_folder(top: Path, wanted: Callable[[str], bool] | None) -> Iterator[tupl
         with _scan(real) as entries:
             for entry in entries:
                 name = entry.name
+                if name == ".git":
+                    continue  # a folder, or a file in a linked work tree: no path inside the repository
                 usual = name.endswith(_SUFFIXES) or name in _NAMES
                 if (usual or (wanted is not None and wanted(shown + name))) and entry.is_file(follow_symlinks=False):
                     yield entry.path, shown + name
