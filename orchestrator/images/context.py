@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,17 +38,29 @@ class Context:
         yield from _chunked(self._pieces())
 
     def _pieces(self) -> Iterator[bytes]:
-        replaced = {name for name, _ in self.extra}
-        for path in self.selection.paths:
-            if path not in replaced:
-                yield from _member(self.root, path)
         for name, content in self.extra:
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), 0o644
             yield _header(info)
             yield content
             yield _padding(len(content))
+        for path in self._ordered():
+            yield from _member(self.root, path)
         yield bytes(2 * _BLOCK)
+
+    def _ordered(self) -> Sequence[str]:
+        """Names that fit into a plain header, the Dockerfile first of them, then the others.
+
+        Docker's client takes stdin for an archive by its first 512 bytes alone, and a long or foreign name needs more:
+        with one in front, the whole archive would be read as a Dockerfile.
+        """
+        replaced = {name for name, _ in self.extra}
+        paths = [path for path in self.selection.paths if path not in replaced]
+        return sorted(paths, key=lambda path: (not _is_plain(path), path != self.dockerfile_name))
+
+
+def _is_plain(path: str) -> bool:
+    return path.isascii() and len(path) < tarfile.LENGTH_NAME
 
 
 def plan_context(spec: BuildSpec) -> Context:

@@ -86,6 +86,14 @@ def test_long_and_foreign_names_arrive(root: Path) -> None:
     assert os.fsdecode(b"caf\xe9") in names
 
 
+def test_the_archive_begins_with_a_name_that_needs_no_second_header(root: Path) -> None:
+    """Docker's client looks at 512 bytes to tell an archive on its stdin from a Dockerfile."""
+    write(root, "A/" * 60 + "file", "Ä/Dockerfile", "Äpfel")
+    for dockerfile in (root / "Dockerfile", root / "Ä/Dockerfile"):
+        head = next(plan(root, dockerfile).stream())[:512]
+        assert tarfile.TarInfo.frombuf(head, "utf-8", "strict").name == "Dockerfile", dockerfile
+
+
 # --- .dockerignore -----------------------------------------------------------------------------------------------
 
 
