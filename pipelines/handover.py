@@ -95,7 +95,8 @@ def hand_over(ports: Ports, job: Job, records: Mapping[Path, BuildRecord], optio
     ran = run_graph(run, pipeline.graph, options.jobs)
     done = Ended("preflight", State.DONE, ports.clock.monotonic() - began)
     own = [ended for ended in ran.ended.values() if ended.reason != _MADE]
-    return ReleaseResult(made, environment, run.outcome, stages=(done, *_stages_told(pipeline, told), *own))
+    stages = (done, *_stages_told(pipeline, told), *own)
+    return ReleaseResult(made, environment, run.outcome, stages=stages, graph=pipeline.graph)
 
 
 def _names(job: Job, needed: Matrix, records: Mapping[Path, BuildRecord], options: HandoverOptions) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def as_mermaid(graph: Graph, ended: Mapping[str, Ended] | None = None) -> str:
     for node in graph.order:
         opening, closing = _SHAPES.get(node.kind, _BOX)
         label, style = _quoted(node.name), "" if node.runs else ":::skipped"
-        if (end := ended.get(node.name)) is not None and node.runs and end.state in _STYLES:
+        if (end := ended.get(node.name)) is not None and end.state in _STYLES:
             label, style = f"{label} {end.seconds:.1f} s", f":::{_STYLES[end.state][0]}"
         lines.append(f"  {names[node.name]}{opening}{label}{closing}{style}")
     for node in graph.order:

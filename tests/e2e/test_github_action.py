@@ -152,8 +152,11 @@ def test_a_push_becomes_a_pull_request_by_jobs_of_their_own(
     for environment in ENVIRONMENTS[:1]:
         pinned = jobs.file(f"refs/heads/{pull.head}", f"apps/shop/overlays/{environment}/kustomization.yaml")
         assert images["api"]["digest"] in pinned
+    summary = summaries(jobs)
+    for line in ("## Built `api`", "## Built `worker`", "## `shop` to `dev`", "```mermaid", '["build api '):
+        assert line in summary
     for secret in (jobs.token, tls_registry.password):
-        assert secret not in done.stdout + done.stderr
+        assert secret not in done.stdout + done.stderr + summary
 
 
 PLANTED = "@acme/all Fixes #1 <!-- gone --> ##[add-mask]planted"
