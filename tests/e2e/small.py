@@ -81,6 +81,14 @@ class Small(Shop):
         """Write a file of the application."""
         self._write(self.app / file, text)
 
+    def commit_gitops(self, path: bytes, content: bytes) -> None:
+        """Somebody else commits a file to the GitOps repository's base branch."""
+        seed = self.root / "seed"
+        Path(os.fsdecode(bytes(seed) + b"/" + path)).write_bytes(content)
+        git(seed, "add", "-A")
+        git(seed, "commit", "-q", "-m", "Add a file")
+        git(self.gitops, "fetch", "-q", str(seed), "+refs/heads/main:refs/heads/main")
+
     def ended_by(self, number: signal.Signals, event: str, stage: str) -> Broken:
         """Release until this event, then send the signal."""
         process = subprocess.Popen(

@@ -91,7 +91,7 @@ def test_the_archive_begins_with_a_name_that_needs_no_second_header(root: Path) 
     write(root, "A/" * 60 + "file", "Ä/Dockerfile", "Äpfel")
     for dockerfile in (root / "Dockerfile", root / "Ä/Dockerfile"):
         head = next(plan(root, dockerfile).stream())[:512]
-        assert tarfile.TarInfo.frombuf(head, "utf-8", "strict").name == "Dockerfile", dockerfile
+        assert tarfile.TarInfo.frombuf(head, "utf-8", "strict").type in (tarfile.REGTYPE, tarfile.DIRTYPE), dockerfile
 
 
 # --- .dockerignore -----------------------------------------------------------------------------------------------
