@@ -265,8 +265,14 @@ class AutoMerging(Protocol):
     ) -> AutoMerge:
         """Merge exactly ``expected_head`` as soon as the rules allow it: now, later, or through the queue.
 
-        ``method`` None: the forge's own. Never around the rules. Raises PullRequestMoved, NotMergeable (auto-merge is
-        off, or the method).
+        ``method`` None: the forge's own. Never around the rules. An earlier wish with another method or message is
+        replaced. Raises PullRequestMoved, NotMergeable (auto-merge is off, or the method).
+        """
+
+    def call_off_merge(self, number: int) -> bool:
+        """Take back what anybody asked for earlier: nothing merges by itself any more. True when there was a wish.
+
+        Raises NotOpen.
         """
 
 

@@ -176,6 +176,11 @@ class GitHubForge:
         with self._client.operation():
             return self._merging.merge_when_ready(number, expected_head, method or MergeMethod.MERGE, message)
 
+    def call_off_merge(self, number: int) -> bool:
+        """As the port says; also out of the merge queue."""
+        with self._client.operation():
+            return self._merging.call_off(number)
+
     # --- RoutesPullRequests, Reviewing ---------------------------------------------------------------------------
 
     def route(self, number: int, routing: Routing) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from github.GithubException import GithubException
@@ -25,9 +26,12 @@ from orchestrator.forges.github_pulls import GitHubPulls, not_open
 _MERGEABLE = frozenset({"clean", "unstable", "has_hooks"})  # unstable: a check that no rule asks for has not passed
 _QUEUE = ("merge queue",)
 _MERGEABILITY_SECONDS = 60.0
+_ENABLED = "pullRequest { autoMergeRequest { enabledAt } }"
 _PULL = """query($owner: String!, $name: String!, $number: Int!) {
   repository(owner: $owner, name: $name) {
-    pullRequest(number: $number) { id isMergeQueueEnabled isInMergeQueue autoMergeRequest { enabledAt } }
+    pullRequest(number: $number) {
+      id isMergeQueueEnabled isInMergeQueue autoMergeRequest { mergeMethod commitHeadline commitBody }
+    }
   }
 }"""
 
@@ -75,6 +79,20 @@ class GitHubMerging:
             return self._now(current, expected, method, message)
         return self._later(current, asked, expected, method, message)
 
+    def call_off(self, number: int) -> bool:
+        """Auto-merge off, and out of the queue: GitHub itself keeps what was asked for through a push of ours, with
+        the message of the head that it was asked for."""
+        current = self._pulls.show(number)
+        if current.state is not PullRequestState.OPEN:
+            raise not_open(current)
+        asked = self._asked(number)
+        if asked["autoMergeRequest"] is not None:
+            values = {"pullRequestId": asked["id"]}
+            self._ask("disablePullRequestAutoMerge", values, _ENABLED, number, lambda now: _wish(now) is None)
+        if asked["isInMergeQueue"]:
+            self._ask("dequeuePullRequest", {"id": asked["id"]}, "mergeQueueEntry { state }", number, _not_queued)
+        return asked["autoMergeRequest"] is not None or asked["isInMergeQueue"]
+
     def set_draft(self, number: int, draft: bool) -> PullRequest:
         """Make it a draft, or ready. Both changes may be made twice, so a doubtful one is."""
         current = self._pulls.show(number)
@@ -110,16 +128,16 @@ class GitHubMerging:
     def _later(
         self, pull: PullRequest, asked: dict[str, Any], expected: CommitId, method: MergeMethod, message: str | None
     ) -> AutoMerge:
-        if asked["autoMergeRequest"] is not None:
-            return AutoMerge.ENABLED
         title, body = _split(message)
+        if (wish := _wish(asked)) is not None:
+            if asked["isMergeQueueEnabled"] or _same_wish(wish, method, message):
+                return AutoMerge.ENABLED
+            self.call_off(pull.number)  # GitHub changes no wish that there is
         values = {"pullRequestId": asked["id"], "expectedHeadOid": expected.value, "mergeMethod": method.name}
         if message:
             values |= {"commitHeadline": title, "commitBody": body}
         try:
-            self._ask(
-                "enablePullRequestAutoMerge", values, "pullRequest { autoMergeRequest { enabledAt } }", pull.number
-            )
+            self._ask("enablePullRequestAutoMerge", values, _ENABLED, pull.number, _is_wanted)
         except GithubException as error:
             if says(error, "clean status", "unstable status"):  # its rules were met in between
                 return self._now(pull, expected, method, message)
@@ -142,19 +160,27 @@ class GitHubMerging:
             return self._later(pull, asked, expected, method, message)
         values = {"pullRequestId": asked["id"], "expectedHeadOid": expected.value}
         try:
-            self._ask("enqueuePullRequest", values, "mergeQueueEntry { state }", pull.number)
+            self._ask("enqueuePullRequest", values, "mergeQueueEntry { state }", pull.number, _is_wanted)
         except GithubException as error:
             raise self._why_not(error, pull, expected) from None
         return AutoMerge.ENABLED
 
-    def _ask(self, mutation: str, values: dict[str, Any], wanted: str, number: int) -> None:
+    def _ask(
+        self,
+        mutation: str,
+        values: dict[str, Any],
+        wanted: str,
+        number: int,
+        so: Callable[[dict[str, Any]], bool],
+    ) -> None:
+        """``so`` tells by what ``_asked`` gives whether a mutation whose answer got lost has landed."""
+
         def write() -> bool:
             self._client.mutate(mutation, values, wanted)
             return True
 
         def landed() -> bool | None:
-            asked = self._asked(number)
-            return asked["isInMergeQueue"] or asked["autoMergeRequest"] is not None or None
+            return so(self._asked(number)) or None
 
         self._client.calls.settle(write, landed)
 
@@ -236,6 +262,29 @@ def _merge_payload(expected: CommitId, message: str | None, method: MergeMethod)
         title, body = _split(message)
         payload |= {"commit_title": title, "commit_message": body}
     return payload
+
+
+def _wish(asked: dict[str, Any]) -> dict[str, Any] | None:
+    found = asked["autoMergeRequest"]
+    return found if isinstance(found, dict) else None
+
+
+def _same_wish(wish: dict[str, Any], method: MergeMethod, message: str | None) -> bool:
+    """By method and words: GitHub may keep other white space than it was given."""
+    if wish.get("mergeMethod") != method.name:
+        return False
+    if not message or not message.strip() or method is MergeMethod.REBASE:
+        return True
+    told = f"{wish.get('commitHeadline') or ''} {wish.get('commitBody') or ''}"
+    return told.split() == message.split()
+
+
+def _is_wanted(asked: dict[str, Any]) -> bool:
+    return bool(asked["isInMergeQueue"]) or _wish(asked) is not None
+
+
+def _not_queued(asked: dict[str, Any]) -> bool:
+    return not asked["isInMergeQueue"]
 
 
 def _split(message: str | None) -> tuple[str, str]:

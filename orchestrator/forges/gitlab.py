@@ -169,6 +169,11 @@ class GitLabForge:
         with self._calls.operation():
             return self._merger.merge_when_ready(number, expected_head, method, message)
 
+    def call_off_merge(self, number: int) -> bool:
+        """As the port says; also off the merge train."""
+        with self._calls.operation():
+            return self._merger.call_off(number)
+
     # --- RoutesPullRequests, Commenting, Reviewing ---------------------------------------------------------------
 
     def route(self, number: int, routing: Routing) -> Sequence[str]:

@@ -7,6 +7,7 @@ https://docs.gitlab.com/api/merge_trains/#add-a-merge-request-to-a-merge-train
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from orchestrator.forges.base import (
 )
 from orchestrator.forges.calls import Doubtful, LoginRefused
 from orchestrator.forges.gitlab_api import Declined, GitLabApi, require_project
-from orchestrator.forges.gitlab_requests import MergeRequests
+from orchestrator.forges.gitlab_requests import MergeRequests, not_open
 from orchestrator.forges.gitlab_shapes import Json
 
 _Result = TypeVar("_Result")
@@ -58,6 +59,7 @@ _REASONS = {
     "status_checks_must_pass": "external status checks have not passed",
     "security_policy_violations": "a security policy forbids it",
 }
+_CANCEL_SECONDS = 10.0
 _PATIENCE = 3  # refusals of a merge request that GitLab itself calls mergeable
 
 
@@ -103,6 +105,30 @@ class Merger:
         merge.settings = require_project(self._api)
         self._require_method(merge)
         return self._decided(merge, lambda: self._merge_later_once(merge))
+
+    def call_off(self, number: int) -> bool:
+        """GitLab does so itself after a push, only some moments later. Raises NotOpen.
+
+        Its answer says 201 also where it refuses, so what counts is what is read back.
+        """
+        if not self._waits_to_merge(number):
+            return False
+        path = f"{self._requests.path}/{number}/cancel_merge_when_pipeline_succeeds"
+        with suppress(Doubtful, Declined):
+            self._api.post(path, {})
+        if self._api.calls.poll(lambda: not self._waits_to_merge(number) or None, _CANCEL_SECONDS) is None:
+            raise RemoteError(
+                f"GitLab keeps the auto-merge of #{number}, which is for another head than the next one",
+                where=f"{self._api.where}/-/merge_requests/{number}",
+                hint="cancel it there, then run it again; nothing was pushed",
+            )
+        return True
+
+    def _waits_to_merge(self, number: int) -> bool:
+        data = self._requests.data(number)
+        if shapes.state_of(data) is not PullRequestState.OPEN:
+            raise not_open(self._requests.told([data])[0])
+        return data.get("merge_when_pipeline_succeeds") is True
 
     def _decided(self, merge: _Merge, ask: Callable[[], _Result | None]) -> _Result:
         found = self._api.calls.poll(ask)

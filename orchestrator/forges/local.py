@@ -237,6 +237,10 @@ class LocalForge:
             return AutoMerge.ENABLED
         return AutoMerge.MERGED
 
+    def call_off_merge(self, number: int) -> bool:
+        """As the port says. Raises ConfigurationError when there is none."""
+        return self._handling.call_off(number)
+
     # --- Drafting, RoutesPullRequests, Reviewing, Commenting -----------------------------------------------------
 
     def set_draft(self, number: int, draft: bool) -> PullRequest:

@@ -39,6 +39,12 @@ class Handling:
         """Remember that this head shall be merged as soon as the rules allow it."""
         self._change(number, lambda record: replace(record, wish=MergeWish(head, message or "", self._actor)))
 
+    def call_off(self, number: int) -> bool:
+        """Forget that; whether there was such a wish."""
+        there = self._desk.get(number).record.wish is not None
+        self._change(number, lambda record: replace(record, wish=None))
+        return there
+
     def comment(self, number: int, text: str) -> None:
         """As the port says; a pull request that has ended takes remarks too."""
         self._desk.until_written(lambda: self._comment_once(number, text))

@@ -55,7 +55,7 @@ def finish(
         pull = merged if merged is not None else replace(pull, state=PullRequestState.MERGED)
         if delivery.delete_branch:
             warnings += delete_branch(desk, pull.head, commit)
-    return replace(outcome, pull_request=pull, warnings=tuple(warnings), merging=merging)
+    return replace(outcome, pull_request=pull, warnings=(*outcome.warnings, *warnings), merging=merging)
 
 
 def delete_branch(desk: Desk, branch: BranchName, commit: CommitId) -> Sequence[str]:

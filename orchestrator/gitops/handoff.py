@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from orchestrator.core.change import Change, ChangePlan
-from orchestrator.core.delivery import WhileWaiting
+from orchestrator.core.delivery import Merge, WhileWaiting
 from orchestrator.core.environment import Environment, Strategy
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
 from orchestrator.core.names import CommitId, RefName, RepoPath
@@ -38,6 +38,7 @@ from orchestrator.gitops.pushing import push_options
 from orchestrator.gitops.standing import Standing, read_standing
 
 DEADLINE_SECONDS = 600.0
+_TAKEN_BACK = "somebody wanted the pull request to merge by itself; it holds another change now, so ask for that again"
 _SETTLED = "the base branch already says so"
 _REMEMBERED = 100  # commits of an environment's own branch that are asked which release came before
 
@@ -182,14 +183,16 @@ def _bring(desk: Desk, forge: Forge, environment: Environment, plan: ChangePlan,
     if there is not None and standing.plan is not None:
         return propose(desk, forge, environment, standing.plan, there, standing, text)
     commit = make_commit(desk, forge, environment, plan)
-    standing = replace(standing, pull_request=hold_back(forge, standing.pull_request, text))
+    held, wished = hold_back(forge, standing.pull_request, text)
+    standing = replace(standing, pull_request=held)
     head = plan.change.branch
     options = push_options(forge, head, desk.policy.base, text)
     pushed = desk.repository.push(head.ref, commit, standing.tip, options)
     drop_leftover(desk, environment, plan, commit)
     if isinstance(pushed, LostRace):
         return None
-    return propose(desk, forge, environment, plan, commit, standing, text)
+    warnings = (_TAKEN_BACK,) if wished and environment.delivery.merge is not Merge.AUTO else ()
+    return propose(desk, forge, environment, plan, commit, standing, text, warnings)
 
 
 def required_forge(forge: Forge | None, environment: Environment, url: str) -> Forge:

@@ -13,6 +13,7 @@ from orchestrator.core.environment import Environment
 from orchestrator.core.errors import Conflict, HybridCIError, Refused
 from orchestrator.core.names import BranchName, CommitId
 from orchestrator.forges.base import (
+    AutoMerging,
     Commenting,
     Drafting,
     Forge,
@@ -36,10 +37,11 @@ def propose(
     commit: CommitId,
     standing: Standing,
     text: PullRequestText,
+    warnings: tuple[str, ...] = (),
 ) -> Outcome | None:
     """Open or update the pull request of what was just pushed; None when the branch is not ours any more.
 
-    Raises Conflict when somebody else opened one for our branch.
+    ``warnings`` are those that the outcome has already. Raises Conflict when somebody else opened one for our branch.
     """
     head, current = plan.change.branch, standing.pull_request
     outcome: Opened | Updated | Unchanged
@@ -48,7 +50,7 @@ def propose(
     elif current is None:
         outcome = Opened(plan, commit, open_pull_request(desk, forge, text, head, commit))
     else:
-        outcome = Updated(plan, commit, bring_up_to_date(desk, forge, current, text, commit))
+        outcome = Updated(plan, commit, bring_up_to_date(desk, forge, current, text, commit), warnings)
     if not isinstance(outcome, Unchanged) and not _is_ours(desk, head, commit):
         return None
     return finish(desk, forge, environment, plan, commit, outcome, text)
@@ -89,11 +91,18 @@ def bring_up_to_date(
     return forge.update(current.number, title=text.title, body=text.body(current.body, _longest(forge)))
 
 
-def hold_back(forge: Forge, current: PullRequest | None, text: PullRequestText) -> PullRequest | None:
-    """Before something that waits is pushed to it, an open pull request becomes a draft: nobody merges it now."""
-    if current is None or current.draft or not _draft(forge, text) or not isinstance(forge, Drafting):
-        return current
-    return forge.set_draft(current.number, True)
+def hold_back(forge: Forge, current: PullRequest | None, text: PullRequestText) -> tuple[PullRequest | None, bool]:
+    """Before another change is pushed to it, nobody merges an open pull request by what they said of the one before.
+
+    The wish that it merges by itself is taken back: not every forge does so, and it was for another head, with that
+    one's message. For something that waits it becomes a draft. Gives it as it is now, and whether there was a wish.
+    """
+    if current is None:
+        return None, False
+    wished = isinstance(forge, AutoMerging) and forge.call_off_merge(current.number)
+    if current.draft or not _draft(forge, text) or not isinstance(forge, Drafting):
+        return current, wished
+    return forge.set_draft(current.number, True), wished
 
 
 def check_adoptable(desk: Desk, pull: PullRequest, head: BranchName) -> None:

@@ -104,6 +104,19 @@ def test_a_head_that_moved_is_not_merged_by_itself(world: World) -> None:
     assert world.tip(MAIN) == before
 
 
+def test_without_a_wish_there_is_none_to_call_off(world: World) -> None:
+    opened = world.opened()
+    assert world.forge.call_off_merge(opened.number) is False
+    assert world.forge.show(opened.number).state is PullRequestState.OPEN
+
+
+def test_what_is_merged_can_not_be_called_off(world: World) -> None:
+    opened = world.opened()
+    world.forge.merge_when_ready(opened.number, head_of(opened), None)
+    with pytest.raises(NotOpen):
+        world.forge.call_off_merge(opened.number)
+
+
 def test_a_draft_is_not_merged_by_itself(world: World) -> None:
     opened = world.opened()
     world.forge.set_draft(opened.number, True)

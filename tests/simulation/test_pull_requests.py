@@ -247,6 +247,59 @@ def test_what_is_not_mergeable_yet_is_merged_by_the_forge_later(town: Town) -> N
     assert isinstance(town.hand_off(change(2)), Unchanged)
 
 
+@pytest.mark.parametrize("moment", ["update", "merge_when_ready"])
+def test_a_wish_for_an_older_release_never_merges_a_newer_one(town: Town, moment: str) -> None:
+    """GitHub keeps auto-merge through a push of ours: the newer images would land under the older one's trailers."""
+    town.deliver(merge=Merge.AUTO)
+    town.forge.wishes_outlive_pushes = True
+    town.forge.rules = lambda pull: None if pull.approvals else "an approval is missing"
+    town.hand_off(change(2))
+    desk = town.desk(made="release3")
+
+    def before(method: str) -> None:
+        if method == moment:
+            town.forge.approve(1, "ada")
+            town.forge.settle()
+
+    forge_of(desk)._before_call = before
+    outcome = hand_off(desk, change(3))
+
+    assert isinstance(outcome, Updated)
+    town.forge.settle()
+    told = read_trailers(town.git.commits[town.tip(MAIN)].info.message)
+    assert told is not None and told.release == "release3"
+    assert town.pinned("main", API) == {"3"}
+
+
+def test_a_person_s_wish_is_for_what_stood_there_then(town: Town) -> None:
+    town.forge.wishes_outlive_pushes = True
+    town.forge.rules = lambda pull: None if pull.approvals else "an approval is missing"
+    opened = town.hand_off(change(2))
+    assert isinstance(opened, Opened)
+    SimulatedForge(town.forge, "ada").merge_when_ready(1, opened.commit, None)
+
+    outcome = town.hand_off(change(3))
+
+    assert isinstance(outcome, Updated)
+    assert outcome.warnings == (
+        "somebody wanted the pull request to merge by itself; it holds another change now, so ask for that again",
+    )
+    town.forge.approve(1, "ada")
+    town.forge.settle()
+    assert town.pinned("main", API) == set()
+
+
+def test_what_can_not_be_called_off_is_not_pushed_over(town: Town) -> None:
+    town.hand_off(change(2))
+    desk = town.desk(made="release3")
+    forge_of(desk).fail(method="call_off_merge")
+
+    with pytest.raises(RemoteError):
+        hand_off(desk, change(3))
+
+    assert town.pinned(BRANCH.value, API) == {"2"}
+
+
 def test_the_branch_of_what_the_forge_merged_later_is_deleted_by_the_next_run(town: Town) -> None:
     town.deliver(merge=Merge.AUTO, delete_branch=True)
     town.forge.rules = lambda pull: None if pull.approvals else "an approval is missing"

@@ -76,6 +76,7 @@ class SimulatedForgeServer:
         self.teams: dict[str, frozenset[str]] = {}
         self.refused: dict[str, str] = {}  # who can't be asked, and what the forge says about it
         self.auto_merge = True
+        self.wishes_outlive_pushes = False  # as on GitHub: with the message of the head that they were for
         self.compared: dict[tuple[CommitId, CommitId], Comparison] = {}
 
     def now(self) -> datetime:
@@ -111,8 +112,11 @@ class SimulatedForgeServer:
         """Merge whatever was asked for and may be merged by now: what a forge does by itself."""
         for number, pull in self.pulls.items():
             if pull.wish is not None and pull.is_open:
+                head, message = pull.wish
+                if self.wishes_outlive_pushes:
+                    head = self.tip(pull.told.head) or head
                 with suppress(NotMergeable, PullRequestMoved):
-                    SimulatedForge(self, "the forge itself").merge(number, *pull.wish)
+                    SimulatedForge(self, "the forge itself").merge(number, head, message)
 
     def merged_files(self, base: CommitId, head: CommitId) -> dict[RepoPath, Content]:
         """The three-way merge, file by file. Raises NotMergeable for a file that both sides changed."""
@@ -263,6 +267,14 @@ class SimulatedForge(FailingCalls):
                 return AutoMerge.ENABLED
             self._merge(pull, expected_head, message)
             return AutoMerge.MERGED
+
+    def call_off_merge(self, number: int) -> bool:
+        """See the port."""
+        with self._call("call_off_merge"):
+            pull = self._pull(number)
+            self._require_open(pull)
+            wish, pull.wish = pull.wish, None
+            return wish is not None
 
     # --- Drafting, RoutesPullRequests, Reviewing, Commenting -----------------------------------------------------
 

@@ -167,6 +167,50 @@ def test_auto_merge_whose_answer_is_lost_is_read_back(world: World, fault: str) 
     assert world.only.auto_merge is not None
 
 
+def test_a_push_of_ours_keeps_what_was_asked_for_so_it_is_called_off(world: World) -> None:
+    world.hosted.rules.approvals = 1
+    opened = world.opened()
+    world.forge.merge_when_ready(opened.number, head_of(opened), MergeMethod.MERGE, MESSAGE)
+    world.commit(BOT)
+    world.forge.check_access()
+    assert world.only.auto_merge is not None
+    assert world.forge.call_off_merge(opened.number)
+    assert world.only.auto_merge is None
+    assert not world.forge.call_off_merge(opened.number)
+
+
+@pytest.mark.parametrize("fault", ["502_after", "reset_after", "502_before"])
+def test_a_wish_is_called_off_once_whatever_happens_to_the_answer(world: World, fault: str) -> None:
+    world.hosted.rules.approvals = 1
+    opened = world.opened()
+    world.forge.merge_when_ready(opened.number, head_of(opened), MergeMethod.MERGE, MESSAGE)
+    world.server.fail(fault, GRAPHQL, times=2)
+    assert world.forge.call_off_merge(opened.number)
+    assert world.only.auto_merge is None
+
+
+def test_what_is_called_off_leaves_the_queue(world: World) -> None:
+    world.hosted.rules.merge_queue = True
+    opened = world.opened()
+    world.forge.merge_when_ready(opened.number, head_of(opened), None)
+    assert world.only.queued
+    assert world.forge.call_off_merge(opened.number)
+    assert not world.only.queued
+
+
+@pytest.mark.parametrize("method", [MergeMethod.MERGE, MergeMethod.SQUASH])
+def test_another_wish_replaces_the_one_that_there_is(world: World, method: MergeMethod) -> None:
+    """GitHub itself leaves the first one as it was."""
+    world.hosted.rules.approvals = 1
+    opened = world.opened()
+    world.forge.merge_when_ready(opened.number, head_of(opened), MergeMethod.MERGE, MESSAGE)
+    other = MESSAGE if method is MergeMethod.SQUASH else MESSAGE.replace("dev", "prod")
+    assert world.forge.merge_when_ready(opened.number, head_of(opened), method, other) is AutoMerge.ENABLED
+    asked = world.only.auto_merge
+    assert asked is not None
+    assert (asked["method"], asked["title"], asked["body"].split()) == (method.value, "Release shop", other.split()[2:])
+
+
 def test_a_draft_is_made_and_unmade(world: World) -> None:
     world.start()
     opened = world.forge.open(as_draft(draft()))

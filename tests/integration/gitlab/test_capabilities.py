@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.errors import ConfigurationError, Conflict, Refused
+from orchestrator.core.errors import ConfigurationError, Conflict, Refused, RemoteError
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.forges.base import (
     AutoMerge,
@@ -138,6 +138,25 @@ def test_what_waits_for_something_is_merged_by_gitlab_later(world: World, why: s
         assert world.forge.merge_when_ready(1, head_of(opened), MergeMethod.MERGE) is AutoMerge.ENABLED
     assert world.only.auto_merge
     assert len(world.server.called(f"PUT {MERGE_REQUESTS}/1/merge")) == 1
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_what_waits_to_be_merged_is_called_off(world: World, train: bool) -> None:
+    opened = world.opened()
+    world.project.merge_trains = train
+    world.project.approvals_required = 0 if train else 1
+    world.forge.merge_when_ready(1, head_of(opened), None)
+    assert world.forge.call_off_merge(1)
+    assert (world.only.auto_merge, world.project.train) == (False, [])
+    assert not world.forge.call_off_merge(1)
+
+
+def test_a_201_that_calls_nothing_off_is_seen_through(world: World) -> None:
+    opened = world.opened()
+    world.project.approvals_required, world.project.keeps_auto_merge = 1, True
+    world.forge.merge_when_ready(1, head_of(opened), None)
+    with pytest.raises(RemoteError, match="keeps the auto-merge of #1"):
+        world.forge.call_off_merge(1)
 
 
 def test_auto_merge_that_gitlab_refuses_is_told_with_what_it_waits_for(world: World) -> None:

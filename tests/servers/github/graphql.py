@@ -71,6 +71,8 @@ class _Root:
         if state in ("clean", "unstable", "draft") and not hosted.rules.merge_queue:
             raise _refuse(f"Pull request Pull request is in {state} status")
         method = (input.get("mergeMethod") or "MERGE").lower()
+        if pull.auto_merge is not None:
+            return {"pullRequest": self._shown(hosted, pull.number)}  # a wish that there is stays as it was
         if method not in hosted.rules.methods:
             raise _refuse(f"Merge method {method} merging is not allowed on this repository")
         pull.auto_merge = {
@@ -80,6 +82,20 @@ class _Root:
             "login": self._account.login,
         }
         return {"pullRequest": self._shown(hosted, pull.number)}
+
+    def disablePullRequestAutoMerge(self, _info: Any, input: dict[str, Any]) -> Any:
+        hosted, pull = self._pull(input["pullRequestId"], "contents=write")
+        if pull.auto_merge is None:
+            raise _refuse("Can't disable auto-merge for this pull request because it isn't enabled.")
+        pull.auto_merge = None
+        return {"pullRequest": self._shown(hosted, pull.number)}
+
+    def dequeuePullRequest(self, _info: Any, input: dict[str, Any]) -> Any:
+        _, pull = self._pull(input["id"], "contents=write")
+        if not pull.queued:
+            raise _refuse("Pull request is not in the merge queue")
+        pull.queued = False
+        return {"mergeQueueEntry": {"id": f"MQE_{pull.number}", "state": "QUEUED"}}
 
     def enqueuePullRequest(self, _info: Any, input: dict[str, Any]) -> Any:
         hosted, pull = self._pull(input["pullRequestId"], "contents=write")
@@ -159,5 +175,17 @@ class _Root:
             "headRefOid": pull.head_sha,
             "isMergeQueueEnabled": hosted.rules.merge_queue,
             "isInMergeQueue": pull.queued,
-            "autoMergeRequest": {"enabledAt": "2026-01-01T00:00:00Z"} if pull.auto_merge else None,
+            "autoMergeRequest": _wish(pull),
         }
+
+
+def _wish(pull: Pull) -> dict[str, Any] | None:
+    asked = pull.auto_merge
+    if asked is None:
+        return None
+    return {
+        "enabledAt": "2026-01-01T00:00:00Z",
+        "mergeMethod": asked["method"].upper(),
+        "commitHeadline": asked["title"],
+        "commitBody": asked["body"],
+    }

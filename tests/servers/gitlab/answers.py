@@ -164,6 +164,20 @@ def merge(server: FakeGitLab, call: Call, token: Token, project: Project, iid: s
     return Reply(200, server.shown(project, mr, single=True))
 
 
+@route(f"POST {_MR}/:iid/cancel_merge_when_pipeline_succeeds")
+def cancel_auto_merge(server: FakeGitLab, call: Call, token: Token, project: Project, iid: str) -> Reply:
+    """It gives no merge request, and 201 also where it refuses (gitlab-org/gitlab!255704)."""
+    server.refresh(project)
+    mr = _find(project, iid)
+    if mr is None:
+        return message(404, "404 Not found")
+    if not mr.auto_merge or project.keeps_auto_merge:
+        told = {"message": "Can't cancel the automatic merge", "status": "error", "http_status": 406}
+        return Reply(201, told)
+    server.call_off(project, mr)
+    return Reply(201, {"status": "success"})
+
+
 @route("POST /projects/:project/merge_trains/merge_requests/:iid")
 def add_to_train(server: FakeGitLab, call: Call, token: Token, project: Project, iid: str) -> Reply:
     server.refresh(project)
@@ -180,6 +194,7 @@ def add_to_train(server: FakeGitLab, call: Call, token: Token, project: Project,
         mr.auto_merge = True
         return Reply(202, [])
     project.train.append(mr.iid)
+    mr.auto_merge = True
     shown = {"id": len(project.train), "status": "idle", "target_branch": mr.target, "merge_request": {"iid": mr.iid}}
     return Reply(201, [shown])
 

@@ -208,9 +208,15 @@ class FakeGitLab(ForgeServer):
                 mr.seen_tip, mr.moved = tip, now
             late = mr.versions and now - (mr.moved or now) < timedelta(seconds=self.head_lag)
             if mr.sha != tip and not late:
-                mr.sha, mr.auto_merge = tip, False
+                mr.sha = tip
+                self.call_off(project, mr)
                 mr.versions.insert(0, Version(tip, now))
                 git(project.repo.path, "update-ref", f"refs/merge-requests/{mr.iid}/head", tip)
+
+    def call_off(self, project: Project, mr: MergeRequest) -> None:
+        """No auto-merge any more, and no place on the train."""
+        mr.auto_merge = False
+        project.train[:] = [iid for iid in project.train if iid != mr.iid]
 
     def status(self, project: Project, mr: MergeRequest) -> str:
         """``detailed_merge_status``, computed in the background."""

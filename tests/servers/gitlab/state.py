@@ -103,6 +103,7 @@ class Project:
     pipeline: str | None = None  # of every head: running, failed, success
     pipeline_required: bool = False
     multiple_people: bool = True  # several reviewers and assignees: not on the free tier
+    keeps_auto_merge: bool = False  # it can't be cancelled
     archived: bool = False
     moved_to: str | None = None
 
