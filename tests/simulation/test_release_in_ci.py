@@ -1,4 +1,4 @@
-"""Releases by a CI job: from refs that the policy allows, without a way into a cluster; waivers are told to reviewers."""
+"""Releases by a CI job: from refs that the policy allows, with no way into a cluster; reviewers see the waivers."""
 
 from __future__ import annotations
 
