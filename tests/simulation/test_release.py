@@ -126,6 +126,25 @@ def test_a_newer_commit_updates_and_a_late_older_one_is_superseded(workshop: Wor
     assert workshop.town.pinned(BRANCH, API) == {f"{4:040x}"[:12]}
 
 
+@pytest.mark.scenario(number=78)
+def test_rerun_30_days_later_newer_release_live(workshop: Workshop) -> None:
+    """Somebody presses the button of an old run again. What is live meanwhile stays, whether merged or open."""
+    workshop.release()
+    workshop.commit(4)
+    workshop.release()
+    workshop.town.merge(1)
+    pulls = workshop.town.pulls()
+    workshop.town.clock.advance(30 * 24 * 3600)
+    workshop.commit(3)
+
+    late = workshop.release()
+
+    assert isinstance(late.outcome, Superseded)
+    assert record_of(late, workshop.town.clock.now()).state == "superseded"
+    assert workshop.town.pinned("main", API) == {f"{4:040x}"[:12]}
+    assert workshop.town.pulls() == pulls
+
+
 def test_nothing_is_pushed_when_a_test_of_the_last_image_fails(workshop: Workshop) -> None:
     config = workshop.root / "hybrid-ci.yaml"
     config.write_text(config.read_text().replace("exit 0", "exit 1"))
