@@ -54,6 +54,20 @@ def test_a_stage_reaches_its_service_once_it_is_ready(
     assert network not in look.networks()
 
 
+def test_a_service_is_known_by_its_name_in_the_network_of_its_stage(engine: DockerEngine, image: BuiltImage) -> None:
+    """The engine's own name server is asked, so that it does not matter how an image resolves names."""
+    with engine.private_network(60) as network:
+        service = engine.start(image, RunSpec(("sleep", "60"), join=network, alias="db", seconds=60))
+        try:
+            asks = RunSpec(("nslookup", "-type=a", "db"), join=network, seconds=30)
+            result = engine.run(image, asks, RecordingReporter(), "stage")
+            address = service.inside
+        finally:
+            service.stop()
+    assert result.exit_code == 0, result.log_tail
+    assert any(line.endswith(f": {address}") for line in result.log_tail), (address, result.log_tail)
+
+
 def test_a_container_in_another_network_does_not_reach_a_service(engine: DockerEngine, image: BuiltImage) -> None:
     with engine.private_network(60) as network, engine.private_network(60) as other:
         service = engine.start(image, RunSpec(SERVE, publish=5432, join=network, alias="db", seconds=60))
