@@ -19,6 +19,7 @@ from orchestrator.reports.matrices import MatrixDocument, MatrixImage
 from pipelines.doctor_forge import CHECKS
 
 ROOT = Path(__file__).resolve().parents[3]
+Output = pytest.CaptureFixture[str]
 HOSTILE = "api/\x1b[31m::error::x\u202e | <b> @team"
 
 
@@ -38,21 +39,19 @@ def document(images: list[MatrixImage], held: list[MatrixImage] | None = None) -
     )
 
 
-def printed(
-    capsys: pytest.CaptureFixture[str], form: MatrixFormat, found: MatrixDocument, config: str = "x.yaml"
-) -> str:
+def printed(capsys: Output, form: MatrixFormat, found: MatrixDocument, config: str = "x.yaml") -> str:
     print_matrix(found, form, Path(config))
     return capsys.readouterr().out
 
 
-def test_github_gets_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_github_gets_one_line_of_json(capsys: Output) -> None:
     out = printed(capsys, MatrixFormat.GITHUB, document([image("api"), image("worker")]))
     assert out.count("\n") == 1
     assert json.loads(out) == {"include": [{"image": "api"}, {"image": "worker"}]}
     assert json.loads(printed(capsys, MatrixFormat.GITHUB, document([]))) == {"include": []}
 
 
-def test_gitlab_gets_a_child_pipeline_that_waits_for_all_records(capsys: pytest.CaptureFixture[str]) -> None:
+def test_gitlab_gets_a_child_pipeline_that_waits_for_all_records(capsys: Output) -> None:
     out = printed(capsys, MatrixFormat.GITLAB, document([image("api")], [image("worker")]), "deploy/x.yaml")
     jobs = yaml.safe_load(out)
     assert jobs == json.loads(out)
@@ -65,20 +64,18 @@ def test_gitlab_gets_a_child_pipeline_that_waits_for_all_records(capsys: pytest.
     ]
 
 
-def test_a_child_pipeline_without_an_image_still_has_a_job(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_child_pipeline_without_an_image_still_has_a_job(capsys: Output) -> None:
     jobs = yaml.safe_load(printed(capsys, MatrixFormat.GITLAB, document([]), "hybrid-ci.yaml"))
     assert jobs["hand off"]["script"] == ["echo 'this commit changes no image'"]
 
 
-def test_a_dotenv_report_has_names_and_their_number(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dotenv_report_has_names_and_their_number(capsys: Output) -> None:
     out = printed(capsys, MatrixFormat.DOTENV, document([image("api"), image("worker")]))
     assert out == "HYBRID_CI_IMAGES=api worker\nHYBRID_CI_IMAGE_COUNT=2\n"
 
 
 @pytest.mark.parametrize("form", [MatrixFormat.TABLE, MatrixFormat.MARKDOWN])
-def test_people_see_why_and_nothing_that_could_harm_them(
-    capsys: pytest.CaptureFixture[str], form: MatrixFormat
-) -> None:
+def test_people_see_why_and_nothing_that_could_harm_them(capsys: Output, form: MatrixFormat) -> None:
     out = printed(capsys, form, document([image("api", HOSTILE)]))
     assert "1 image to build; compared with bbbbbbbbbbbb" in out
     assert "it did not change" in out
@@ -87,7 +84,7 @@ def test_people_see_why_and_nothing_that_could_harm_them(
 
 
 @pytest.mark.parametrize("form", list(OutputFormat))
-def test_findings_say_what_why_and_how_to_fix_it(capsys: pytest.CaptureFixture[str], form: OutputFormat) -> None:
+def test_findings_say_what_why_and_how_to_fix_it(capsys: Output, form: OutputFormat) -> None:
     found = diagnosis(
         "shop",
         "dev",
