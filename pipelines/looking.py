@@ -199,7 +199,7 @@ def read_places(
     return tuple(found[one.name] for members in by_branch.values() for one in members if one.name in found)
 
 
-def place_of(scene: Scene, environment: Environment, tree: Tree) -> Place:
+def place_of(scene: Scene, environment: Environment, tree: Tree[bytes]) -> Place:
     """The environment with those of these files that are its own."""
     patterns = scene.patterns(environment)
     own = tree.under(patterns)

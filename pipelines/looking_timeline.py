@@ -16,6 +16,7 @@ from orchestrator.gitops.ledger import Landed, landed_by
 from orchestrator.gitops.running import landing_times
 from orchestrator.manifests.running import Side
 from pipelines.looking import Place, Scene, versions
+from pipelines.promote_reading import Tree
 
 Versions = tuple[ImageReference, ...]
 
@@ -75,18 +76,24 @@ def trails_of(
 
 
 def moves(
-    places: Sequence[Place], trail: Trail, scene: Scene, wanted: Callable[[Repository], bool] | None = None
+    places: Sequence[Place],
+    trail: Trail,
+    scene: Scene,
+    wanted: Callable[[Repository], bool] | None = None,
+    done: Callable[[Place], bool] = lambda place: False,
 ) -> Iterator[Moved]:
     """Everything that changed what these environments of one branch run, newest first.
 
     Each commit's changes are taken back from the files of the one after it, so only what changed is read again. Only
-    images that stand in a changed file can have moved.
+    images that stand in a changed file can have moved. An environment of which ``done`` says that enough was told is
+    not looked at any further.
     """
     files = {place.name: dict(place.files) for place in places}
     sides = {place.name: place.side for place in places}
     for step in trail.steps:
+        tree = Tree(step.files)
         for place in places:
-            changed = {path: change for path, change in step.files.items() if place.holds(path.value)}
+            changed = tree.under(place.patterns) if not done(place) else {}
             if not changed:
                 continue
             earlier = _taken_back(files[place.name], {path: change.before for path, change in changed.items()})
@@ -105,8 +112,10 @@ def arrivals(
 ) -> dict[tuple[str, Repository], Moved]:
     """How each of these images came to run as it does now, where the trail is long enough to tell."""
     found: dict[tuple[str, Repository], Moved] = {}
-    for moved in moves(places, trail, scene, lambda image: image in wanted):
+    missing = {place.name: {image for image in wanted if versions(place.side, image)} for place in places}
+    for moved in moves(places, trail, scene, lambda image: image in wanted, lambda place: not missing[place.name]):
         found.setdefault((moved.environment, moved.image), moved)
+        missing[moved.environment].discard(moved.image)
     return found
 
 

@@ -6,6 +6,7 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from orchestrator.core.change import Action, Change, ImageOrigin
 from orchestrator.core.environment import Environment, Policy
@@ -25,17 +26,19 @@ from orchestrator.manifests.running import Side
 from pipelines.promote_targets import Route
 from pipelines.promotion import Promoted
 
+_File = TypeVar("_File")
 
-class Tree:
-    """Files of one commit, found by patterns without asking every file for every pattern."""
 
-    def __init__(self, files: Mapping[RepoPath, bytes]) -> None:
+class Tree(Generic[_File]):
+    """Files of one commit (or what became of them), found by patterns without asking every file for every pattern."""
+
+    def __init__(self, files: Mapping[RepoPath, _File]) -> None:
         self._files = {path.value: (path, content) for path, content in files.items()}
         self._sorted = sorted(self._files)
 
-    def under(self, patterns: Sequence[str]) -> dict[RepoPath, bytes]:
+    def under(self, patterns: Sequence[str]) -> dict[RepoPath, _File]:
         """The files that one of the patterns names."""
-        found: dict[RepoPath, bytes] = {}
+        found: dict[RepoPath, _File] = {}
         for pattern in patterns:
             prefix = literal_prefix(pattern)
             for position in range(bisect_left(self._sorted, prefix), len(self._sorted)):
@@ -55,7 +58,7 @@ class World:
     policy: Policy
     scope: str
     tips: Mapping[BranchName, CommitId]
-    trees: Mapping[BranchName, Tree]
+    trees: Mapping[BranchName, Tree[bytes]]
     ledger: tuple[Landed, ...]
 
     def tip_of(self, environment: Environment) -> CommitId:
@@ -112,7 +115,7 @@ def read_world(repository: GitOpsRepository, policy: Policy, route: Route, base_
     tips = {policy.base: base_tip, **{branch: found[branch.ref] for branch in own}}
     ledger = tuple(one for tip in tips.values() for one in landed(repository, tip))
     wanted = _involved(policy, route, ledger)
-    trees: dict[BranchName, Tree] = {}
+    trees: dict[BranchName, Tree[bytes]] = {}
     for branch, tip in tips.items():
         patterns = [p for one in wanted if branch_of(policy, one) == branch for p in one.patterns(route.scope)]
         trees[branch] = Tree(repository.files(tip, list(dict.fromkeys(patterns))) if patterns else {})

@@ -29,6 +29,9 @@ from orchestrator.core.order import Ancestry, OrderRule, Origin, Placed
 from orchestrator.core.override import Override
 
 
+_Place = tuple[str, Repository, Digest]
+
+
 @dataclass(frozen=True, slots=True)
 class Moving:
     """One image on its way: what shall run, and what runs now (None: nothing of it yet), each with its origin."""
@@ -157,11 +160,13 @@ class Facts:
     claims: Mapping[Digest, tuple[TestClaim, ...]] = field(default_factory=dict)
     http: Mapping[str, HttpAnswer | NoAnswer] = field(default_factory=dict)
     commands: Mapping[str, CommandAnswer | NoAnswer] = field(default_factory=dict)
+    _by_image: dict[_Place, Run] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def run(self, environment: str, image: PinnedImage) -> Run | None:
         """How this very digest runs there; None when it does not."""
-        wanted = (environment, image.repository, image.digest)
-        return next((one for one in self.runs or () if (one.environment, one.repository, one.digest) == wanted), None)
+        if self.runs and not self._by_image:  # the first of several that are alike counts
+            self._by_image.update({(one.environment, one.repository, one.digest): one for one in reversed(self.runs)})
+        return self._by_image.get((environment, image.repository, image.digest))
 
 
 class Need(Enum):

@@ -219,15 +219,31 @@ def unreadable(path: str, kind: str) -> Unreadable:
 
 def matching(tree: Tree, tails: frozenset[_Tail]) -> Iterator[tuple[Entry, frozenset[_Tail]]]:
     """The entries that some tail accepts, with what is left of the tails below each."""
-    literal = all(tail and _is_literal(tail[0]) for tail in tails)
+    named, others = _by_name(tails)
     entries: Iterable[Entry] = tree.entries
-    if literal:  # a folder of 100,000 names is not looked through for three of them
-        names = {tail[0].encode("utf-8", "surrogateescape") for tail in tails}
-        entries = [entry for name in sorted(names) if (entry := tree.get(name)) is not None]
+    if not others:  # a folder of 100,000 names is not looked through for three of them
+        names = sorted(name.encode("utf-8", "surrogateescape") for name in named)
+        entries = [entry for name in names if (entry := tree.get(name)) is not None]
     for entry in entries:
-        below = frozenset(rest for tail in tails for rest in _after(tail, entry.text))
+        below = named.get(entry.text, frozenset())
+        if others:
+            below |= {rest for tail in others for rest in _after(tail, entry.text)}
         if below:
             yield entry, below
+
+
+@lru_cache(maxsize=1024)
+def _by_name(tails: frozenset[_Tail]) -> tuple[Mapping[str, frozenset[_Tail]], tuple[_Tail, ...]]:
+    """What is left of the tails that begin with a plain name, by that name; and all other tails.
+
+    Of a thousand patterns each names one of a thousand folders, so they are not tried one by one in every folder.
+    """
+    named: dict[str, set[_Tail]] = {}
+    for tail in tails:
+        if tail and _is_literal(tail[0]):
+            named.setdefault(tail[0], set()).add(tail[1:])
+    others = tuple(tail for tail in tails if not tail or not _is_literal(tail[0]))
+    return {name: frozenset(rests) for name, rests in named.items()}, others
 
 
 def _is_literal(part: str) -> bool:

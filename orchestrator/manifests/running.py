@@ -27,6 +27,9 @@ class Side:
         self.files, self.options = files, options
         found = [find(path, content, options) for path, content in sorted(files.items())]
         self._pins = [pin for one in found for pin in one.pins]
+        self._by_image: dict[Repository, list[Pin]] = {}
+        for pin in self._pins:
+            self._by_image.setdefault(pin.image.repository, []).append(pin)
         self._problems = [problem for one in found for problem in one.unresolved]
 
     @property
@@ -42,12 +45,12 @@ class Side:
     @cached_property
     def repositories(self) -> frozenset[Repository]:
         """All that are pinned or named without a tag."""
-        return frozenset(pin.image.repository for pin in self._pins)
+        return frozenset(self._by_image)
 
     def versioned(self, repository: Repository) -> list[Pin]:
         """The pins of an image; those without tag and digest count only where there are no others."""
-        pins = [pin for pin in self._pins if pin.image.repository == repository]
-        return [pin for pin in pins if pin.image.tag is not None or pin.image.digest is not None] or pins
+        pins = self._by_image.get(repository, [])
+        return [pin for pin in pins if pin.image.tag is not None or pin.image.digest is not None] or list(pins)
 
     def running(self, repository: Repository) -> list[Pin]:
         """The pins that decide what runs: what a kustomize entry above a manifest replaces is not among them."""
@@ -74,9 +77,8 @@ class Side:
             return False
         return any(
             entry.format == "kustomization"
-            and entry.image.repository == repository
             and entry.container == name_of(text)
             and entry.path != path
             and path.value.startswith(entry.path.value.removesuffix(entry.path.name))
-            for entry in self._pins
+            for entry in self._by_image.get(repository, ())
         )
