@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -440,3 +442,36 @@ def test_half_an_input_never_counts_as_the_whole() -> None:
 
     with pytest.raises(ValueError, match="second half"):
         run(["sh", "-c", "cat; sleep 60"], stdin=pieces())
+
+
+# --- how it ended -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "how", "killed"),
+    [
+        ("exit 3", "ended with 3", False),
+        ("kill -s TERM $$", "was ended by signal 15", False),
+        ("kill -s KILL $$", "was killed (where nobody did it: the machine had too little memory)", True),
+    ],
+)
+def test_how_a_child_ended_is_told(script: str, how: str, killed: bool) -> None:
+    done = sh(script)
+    assert (done.how, done.killed) == (how, killed)
+
+
+def test_a_child_that_we_killed_for_its_time_limit_was_not_killed_by_the_system() -> None:
+    done = sh("trap '' TERM; while :; do sleep 0.1; done", limits=Limits(seconds=0.2))
+    assert (done.how, done.killed) == ("ran out of time", False)
+
+
+def test_a_machine_without_descriptors_is_no_broken_program() -> None:
+    with ExitStack() as stack:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 256), hard))
+        with suppress(OSError):
+            while True:
+                stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        with pytest.raises(OSError, match="Too many open files"):
+            sh("true")

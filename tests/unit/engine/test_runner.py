@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.errors import ConfigurationError, RemoteError, WorkFailed
+from orchestrator.core.machine import killed
 from orchestrator.engine.clock import SystemClock
 from orchestrator.engine.runner import Ran, run_stages
 from orchestrator.engine.stage import Stage, State
@@ -121,7 +122,7 @@ def test_all_failures_are_told_and_the_one_that_needs_a_person_decides(jobs: int
 
 
 def test_when_running_again_would_heal_all_of_it_the_exit_code_says_so() -> None:
-    fail: dict[str, Exception] = {"a": RemoteError("away"), "b": RemoteError("away too")}
+    fail: dict[str, Exception] = {"a": RemoteError("away"), "b": killed("the stage lint")}
     ran = run(Works({"a": (), "b": ()}, fail=fail).stages())
     with pytest.raises(RemoteError, match="2 stages failed"):
         ran.raise_failure()
