@@ -57,7 +57,9 @@ class Describer:
         """The text; its content is made when it is asked for. Raises what ``judge`` raises."""
         found = plan.change.release != self.own
         verdicts = () if found or self.judge is None else tuple(self.judge(plan))
-        waits = self.judge is not None and bool(self.environment.gates) if found else overall(verdicts) is Result.WAIT
+        waits = (
+            self.judge is not None and bool(self.environment.gates) if found else overall(verdicts) is not Result.PASS
+        )
         known = cache(lambda: self._known(plan, verdicts, found))  # a body may be asked for more than once
         return PullRequestText(
             redactor(pull_request.title(plan)),

@@ -21,9 +21,10 @@ from orchestrator.engine.events import stage
 from orchestrator.engine.parallel import side_by_side
 from orchestrator.gitops.desk import Desk, Seen, missing_branch
 from orchestrator.gitops.handoff import hand_off, required_forge
+from orchestrator.gitops.holding import hold_up
 from orchestrator.gitops.pull_request_text import PullRequestText
 from pipelines.counting import Tally
-from pipelines.describing import Describer, Renderings
+from pipelines.describing import Describer, Judge, Renderings
 from pipelines.policy import check_base, policy_at, policy_to_look_at
 from pipelines.ports import Ports, Standpoint
 from pipelines.preflight import guard, refuse_writers_of_policy
@@ -84,11 +85,13 @@ def _look(ports: Ports, at: Standpoint, options: PromoteOptions, judges: Judges)
         names = ", ".join(image.repository.name for image in skip.images)
         ports.reporter.warn(f"{skip.left_out} was skipped for {names} in {skip.environment}: {skip.reason}")
     result = PromotionResult(options.source, way.scope, judged, options.dry_run, skips)
-    if options.dry_run or not any(_goes(one) for one in judged):
+    if options.dry_run:
         return result
-    _check_rights(ports, policy, judged)
     teller = _Teller(ports, at, judges, world, way, waivers, options.reopen)
-    return replace(result, targets=teller.hand_off_all(judged))
+    if any(_goes(one) for one in judged):
+        _check_rights(ports, policy, judged)
+        judged = teller.hand_off_all(judged)
+    return replace(result, targets=tuple(teller.hold_up(one) if _may_stand(one) else one for one in judged))
 
 
 def _read(ports: Ports, at: Standpoint, options: PromoteOptions) -> tuple[Policy, World, Route, tuple[Waiver, ...]]:
@@ -138,6 +141,12 @@ def _goes(one: Promoted) -> bool:
     return one.result is Result.PASS or one.environment.strategy is Strategy.PULL_REQUEST
 
 
+def _may_stand(one: Promoted) -> bool:
+    """It is refused, and may have been proposed before that."""
+    refused = one.change is not None and one.result is Result.REFUSE and one.error is None
+    return refused and one.environment.strategy is Strategy.PULL_REQUEST
+
+
 @dataclass(frozen=True, slots=True)
 class _Teller:
     """Hands off what was judged, each environment by itself, with a pull request that tells what the gates said."""
@@ -175,6 +184,28 @@ class _Teller:
             self.ports.reporter.warn(warning)
         return done
 
+    def hold_up(self, one: Promoted) -> Promoted:
+        """With the open pull request that is a draft now, where a refusal is about what it holds.
+
+        The refusal is what is told in any case, so whatever keeps us from it is a warning.
+        """
+        assert one.change is not None  # noqa: S101  (it may stand)
+        reporter = self.ports.reporter
+        try:
+            held = hold_up(self._desk(one), one.change, partial(self._objection, one))
+        except HybridCIError as error:
+            reporter.warn(f"what is open for {one.environment.name} may still be merged: {error.message}")
+            return one
+        if held is not None:
+            reporter.warn(f"pull request #{held.number} for {one.environment.name} is refused by now, so it is a draft")
+        return replace(one, held=held)
+
+    def _objection(self, one: Promoted, plan: ChangePlan) -> PullRequestText | None:
+        """Of the same change all that was judged; of another one what a person said against its images."""
+        same = one.change is not None and plan.change.release == one.change.release
+        verdicts = one.verdicts if same else self.judges.words_against(self.world, one.environment, plan)
+        return self._describer(one, plan.change.release, lambda asked: verdicts)(plan) if verdicts else None
+
     def _desk(self, one: Promoted) -> Desk:
         policy, repository = self.world.policy, self.ports.repository
         return Desk(
@@ -197,20 +228,22 @@ class _Teller:
             judged.extend(self.judges.again(self.world, self.way, one, asked))
             return judged
 
-        describer = Describer(
+        text = self._describer(one, one.change.release, judge)(plan)
+        if text.found or not text.waiting or one.environment.delivery.merge is Merge.AUTO:
+            return text
+        return replace(text, waiting=waits_for_more_than_people(judged, one.environment))
+
+    def _describer(self, one: Promoted, own: str, judge: Judge) -> Describer:
+        return Describer(
             self.ports,
             one.environment,
-            one.change.release,
+            own,
             waivers=self.waivers,
             run_url=self.at.ci.run_url,
             judge=judge,
             remote=self.at.sources,
             renderings=self.renderings,
         )
-        text = describer(plan)
-        if text.found or not text.waiting or one.environment.delivery.merge is Merge.AUTO:
-            return text
-        return replace(text, waiting=waits_for_more_than_people(judged, one.environment))
 
 
 # --- waiting --------------------------------------------------------------------------------------------------------

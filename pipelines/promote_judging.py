@@ -10,7 +10,7 @@ from orchestrator.core.change import Change, ChangePlan
 from orchestrator.core.environment import Environment, Strategy
 from orchestrator.core.errors import Refused
 from orchestrator.core.facts import Moving, Subject
-from orchestrator.core.gates import ApprovalsGate
+from orchestrator.core.gates import ApprovalsGate, HoldGate, VetoGate
 from orchestrator.core.names import CommitId
 from orchestrator.core.order import Ancestry
 from orchestrator.core.verdict import Result, Verdict, overall
@@ -26,6 +26,7 @@ from pipelines.promotion import Promoted
 from pipelines.tested import claims_of
 
 _Pair = tuple[CommitId, CommitId]
+_WORDS = frozenset({HoldGate.kind, VetoGate.kind})
 
 
 class GatesRefuse(Refused):
@@ -55,7 +56,7 @@ class SourceOrder:
         return self._told[current, proposed]
 
     def _ask(self, current: CommitId, proposed: CommitId) -> Ancestry:
-        forge = self.ports.forge
+        forge: object = self.ports.forge  # what it can do beyond the port
         if self.at.sources is not None and isinstance(forge, Comparing):
             compared = forge.compare(self.at.sources, current, proposed)
             if compared is not None:
@@ -101,6 +102,18 @@ class Judges:
         if overall(judged.verdicts) is Result.REFUSE:
             raise GatesRefuse(judged.verdicts)
         return judged.verdicts
+
+    def words_against(self, world: World, target: Environment, plan: ChangePlan) -> tuple[Verdict, ...]:
+        """The holds and vetoes on what this plan moves, which may be another change than the one that is promoted.
+
+        Nothing else: what its gates said when it was proposed is not for us to judge. Raises as ``judge_all`` does.
+        """
+        side = world.side([target])
+        known = known_of(world.ledger, keys_of(side, plan.change.images))
+        moving = moving_of(side, plan.change.images, known)
+        subject = _subject(replace(target, gates=(), after=()), plan.change, moving)
+        (judged,) = judge_all(self._sources({}), world.policy, world.tips[world.policy.base], [subject])
+        return tuple(one for one in judged.verdicts if one.gate in _WORDS and one.result is Result.REFUSE)
 
     def _sources(self, pulls: dict[str, PullRequest]) -> Sources:
         ports = self.ports

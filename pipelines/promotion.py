@@ -10,6 +10,7 @@ from orchestrator.core.environment import Environment
 from orchestrator.core.errors import HybridCIError, Refused, TimedOut
 from orchestrator.core.facts import Moving
 from orchestrator.core.verdict import Result, Verdict, overall
+from orchestrator.forges.base import PullRequest
 from orchestrator.gitops.outcome import Outcome, Superseded
 from orchestrator.gitops.provenance import Skipped
 from orchestrator.manifests.promote import NotCopied
@@ -46,7 +47,8 @@ class Promoted:
 
     ``change`` is None where nothing is to do. ``moving`` are the images that change; ``left`` those that do not come
     along, each with its reason. ``outcome`` is None where nothing was handed off: a dry run, a refusal, a wait that the
-    policy wants no pull request for. ``error`` is what the handoff failed with.
+    policy wants no pull request for. ``error`` is what the handoff failed with. ``held`` is the open pull request that
+    became a draft because what it holds is refused by now.
     """
 
     environment: Environment
@@ -57,6 +59,7 @@ class Promoted:
     left: tuple[NotCopied, ...] = ()
     outcome: Outcome | None = None
     error: HybridCIError | None = None
+    held: PullRequest | None = None
 
     @property
     def result(self) -> Result:

@@ -55,7 +55,7 @@ def _rank(state: str) -> int:
 
 def _environment(one: Promoted, *, dry_run: bool) -> PromotedEnvironment:
     branch, commit = _place(one)
-    pull = getattr(one.outcome, "pull_request", None)
+    pull = getattr(one.outcome, "pull_request", None) or one.held
     return PromotedEnvironment(
         environment=one.environment.name,
         wave=one.environment.wave or None,

@@ -13,6 +13,7 @@ import pytest
 from orchestrator.ci.environment import CIEnvironment
 from orchestrator.core.change import Action, branch_for
 from orchestrator.core.errors import ConfigurationError, Conflict, ExitCode, HybridCIError, Refused, RemoteError
+from orchestrator.core.holds import Hold, Veto
 from orchestrator.core.image import Repository
 from orchestrator.core.names import CommitId
 from orchestrator.core.order import Ancestry
@@ -23,8 +24,23 @@ from orchestrator.gitops.outcome import Committed, Opened, Unchanged, Updated
 from pipelines import describing
 from pipelines.ports import Ports
 from pipelines.promotion import PromotionResult
-from tests.simulation.fleet import API, MAIN, POLICY, WORKER, Fleet, Hook, calls, manifest, path_of, pinned, states
+from pipelines.promotion_record import record_of_promotion
+from tests.simulation.fleet import (
+    API,
+    MAIN,
+    POLICY,
+    WORKER,
+    Fleet,
+    Hook,
+    calls,
+    digest_of,
+    manifest,
+    path_of,
+    pinned,
+    states,
+)
 from tests.simulators.forge import SimulatedForge
+from tests.simulators.reporter import RecordingReporter
 from tests.unit.gitops.changes import digest
 
 DAY = 86_400.0
@@ -67,10 +83,23 @@ def error_of(result: PromotionResult, **options: bool) -> HybridCIError:
 
 def hold(fleet: Fleet, environment: str, repository: Repository, expires: str | None = None) -> None:
     """Somebody's hold is on the base branch."""
-    from orchestrator.core.holds import Hold
-
     made = Hold(environment, "incident 42", "ada", fleet.clock.now(), None, repository)
     fleet.write({made.path.value: made.render()})
+
+
+def lift(fleet: Fleet, environment: str, repository: Repository) -> None:
+    made = Hold(environment, "it is over", "ada", fleet.clock.now(), None, repository)
+    fleet.write({made.path.value: None})
+
+
+def veto(fleet: Fleet, environment: str, repository: Repository, version: int) -> None:
+    made = Veto(environment, "it loses orders", "ada", fleet.clock.now(), None, digest_of(repository, version))
+    fleet.write({made.path.value: made.render()})
+
+
+def warnings_of(ports: Ports) -> list[str]:
+    assert isinstance(ports.reporter, RecordingReporter)
+    return list(ports.reporter.warnings)
 
 
 # --- what moves -----------------------------------------------------------------------------------------------------
@@ -378,6 +407,93 @@ def test_a_hold_refuses_one_environment_and_no_other(fleet: Fleet) -> None:
     assert "incident 42" in error.details[0]
     assert "hold lift" in str(error.hint)
     assert fleet.pulls() == []
+
+
+def test_what_was_proposed_before_the_hold_becomes_a_draft_until_it_is_lifted(fleet: Fleet) -> None:
+    fleet.promote("dev", "staging")
+    hold(fleet, "staging", API)
+    ports = fleet.ports()
+
+    result = fleet.promote("dev", "staging", ports=ports)
+
+    assert states(result) == {"staging": "refused"}
+    (pull,) = fleet.pulls()
+    assert pull.draft
+    assert "incident 42" in pull.body
+    assert result.targets[0].held == pull
+    assert warnings_of(ports) == ["pull request #1 for staging is refused by now, so it is a draft"]
+    assert record_of_promotion(result, fleet.clock.now()).environments[0].pull_request is not None
+    again = fleet.ports()
+    fleet.promote("dev", "staging", ports=again)
+    assert WRITES.isdisjoint(calls(again))
+    lift(fleet, "staging", API)
+    assert states(fleet.promote("dev", "staging")) == {"staging": "updated"}
+    (pull,) = fleet.pulls()
+    assert not pull.draft
+    assert "incident 42" not in pull.body
+
+
+def test_a_hold_is_on_an_older_promotion_that_still_waits_too(fleet: Fleet) -> None:
+    """The source has moved on; what is open for it was proposed before."""
+    fleet.promote("dev", "staging")
+    fleet.release(3)
+    hold(fleet, "staging", API)
+
+    assert states(fleet.promote("dev", "staging")) == {"staging": "refused"}
+
+    (pull,) = fleet.pulls()
+    assert pull.draft
+    assert fleet.version("staging", API, str(pull.head)) == 2
+
+
+def test_a_refusal_of_newer_images_says_nothing_about_what_waits(fleet: Fleet) -> None:
+    fleet.promote("dev", "staging")
+    fleet.release(3)
+    veto(fleet, "staging", API, 3)
+
+    assert states(fleet.promote("dev", "staging")) == {"staging": "refused"}
+
+    (pull,) = fleet.pulls()
+    assert not pull.draft
+
+
+def test_what_was_to_merge_by_itself_does_not_once_it_is_refused() -> None:
+    fleet = Fleet(POLICY.replace("staging: {", "staging: {pull-request: {merge: auto}, "))
+    fleet.release(2)
+    fleet.forge.rules = lambda pull: None if pull.approvals else "an approval is missing"
+    fleet.promote("dev", "staging")
+    hold(fleet, "staging", API)
+
+    fleet.promote("dev", "staging")
+
+    assert fleet.forge.pulls[1].wish is None
+
+
+def test_a_dry_run_makes_no_draft_of_what_is_refused(fleet: Fleet) -> None:
+    fleet.promote("dev", "staging")
+    hold(fleet, "staging", API)
+    assert states(fleet.promote("dev", "staging", dry_run=True)) == {"staging": "refused"}
+    assert not fleet.pulls()[0].draft
+
+
+@pytest.mark.parametrize("method", ["pull_requests", "set_draft", "update"])
+def test_a_draft_that_can_not_be_made_hides_no_refusal(fleet: Fleet, method: str) -> None:
+    fleet.promote("dev", "staging")
+    hold(fleet, "staging", API)
+    ports = fleet.ports()
+    assert isinstance(ports.forge, SimulatedForge)
+    ports.forge.fail(method=method)
+
+    result = fleet.promote("dev", "staging", ports=ports)
+
+    assert "incident 42" in error_of(result).details[0]
+    (warning,) = warnings_of(ports)
+    assert "may still be merged: the simulated remote failed" in warning
+    fleet.promote("dev", "staging")
+    assert fleet.pulls()[0].draft
+    lift(fleet, "staging", API)
+    fleet.promote("dev", "staging")
+    assert not fleet.pulls()[0].draft
 
 
 def test_a_hold_of_an_image_that_does_not_move_is_in_nobodys_way(fleet: Fleet) -> None:
