@@ -40,7 +40,7 @@ typecheck: .venv/.stamp ## mypy --strict
 	@$(BIN)/mypy -p scripts -m bench.startup
 
 # These print a table for people and, as their last line, one JSON object.
-BENCHES := bench-startup bench-pins bench-git bench-writers bench-release
+BENCHES := bench-startup bench-pins bench-git bench-writers bench-release bench-looking
 
 .PHONY: corpus
 corpus: .venv/.stamp ## pins of real manifests against the right edit, byte for byte (HYBRID_CI_CORPUS=folder)
@@ -68,6 +68,10 @@ bench-writers: .venv/.stamp ## many writers on one branch, against pull-rebase l
 .PHONY: bench-release
 bench-release: .venv/.stamp ## a release of an unchanged application, against a cached docker build and push (RUNS=7)
 	@$(BIN)/python -m bench.release
+
+.PHONY: bench-looking
+bench-looking: .venv/.stamp ## status, and a promotion to all waves, over 100 environments of 50 images (RUNS=5)
+	@$(if $(RUNS),RUNS="$(RUNS)") $(BIN)/python -m bench.looking
 
 .PHONY: lock
 lock: ## renew requirements.txt and requirements-dev.txt (needs uv)

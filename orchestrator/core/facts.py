@@ -28,7 +28,6 @@ from orchestrator.core.image import Digest, ImageReference, PinnedImage, Platfor
 from orchestrator.core.order import Ancestry, OrderRule, Origin, Placed
 from orchestrator.core.override import Override
 
-
 _Place = tuple[str, Repository, Digest]
 
 
