@@ -275,6 +275,7 @@ def test_a_token_that_ends_soon_is_told(surgery: Surgery, days: int, warned: boo
     assert ("forge login" in surgery.bad()) == warned
 
 
+@pytest.mark.scenario(number=45)
 @pytest.mark.parametrize(
     ("own", "warned"),
     [("https://git.example/acme/gitops", True), ("https://git.example/acme/GITOPS.git", True),

@@ -64,6 +64,7 @@ def _newest_wins(run: Run[Town]) -> None:
     assert pull.title == "release3 to dev"
 
 
+@pytest.mark.scenario(number=32)
 def test_two_releases_race_to_create() -> None:
     count = explore(Town, jobs_of(change(2), change(3)), _newest_wins, commute)
 

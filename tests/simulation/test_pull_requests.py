@@ -419,6 +419,7 @@ def test_forged_metadata_ignored(town: Town) -> None:
     assert only(town).body == pull.body
 
 
+@pytest.mark.scenario(number=33)
 def test_duplicate_open_prs_found(town: Town) -> None:
     town.hand_off(change(2))
     second = replace(town.pulls()[0], number=2, url="https://forge.example/acme/gitops/pull/2", author="kim")

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 _GIT = {
     1: "a push is reset before the server sees it",
@@ -34,6 +37,41 @@ _GIT = {
     22: "the default branch was renamed",
     55: "a server that drips",
     57: "the deadline is reached in the middle of a push",
+}
+_FORGE = {
+    23: "a pull request was opened, then the gateway said 502",
+    24: "a pull request was opened, then the connection was reset",
+    25: "lists show a new pull request late",
+    26: "our pull request is on a further page",
+    27: "a person closed the pull request of the same release",
+    28: "the pull request of the same release is merged",
+    29: "it is merged, and the forge has deleted its branch",
+    30: "an older pull request is open",
+    31: "an older release comes after a newer one",
+    32: "two releases open a pull request at the same time",
+    33: "several open pull requests from our branch",
+    34: "a person edited title and body",
+    35: "labels or reviewers fail after the pull request is there",
+    36: "a comment whose answer is lost",
+    37: "the base moved while it was merged",
+    38: "a merge method that is not allowed",
+    39: "the head moved before the merge",
+    40: "a merge landed, then 502, then 405",
+    41: "GitLab's 405 for what is merged already",
+    42: "GitLab's lock on a resource",
+    43: "GitLab takes a minute to find out whether it can merge",
+    44: "the base takes merges through its queue only",
+    45: "pull requests of a workflow's own token start no workflows",
+    46: "the App's token expires between push and pull request",
+    47: "a limit that ends in 40 s",
+    48: "a limit that ends after the deadline",
+    49: "a secondary limit, with Retry-After and without",
+    50: "a Retry-After of every kind",
+    51: "a server's clock that is an hour off",
+    52: "the machine's clock jumps back",
+    53: "the budget of writes",
+    54: "a read that is answered 202 for ever",
+    56: "a server that nobody reaches",
 }
 _REGISTRY = {
     58: "an error inside a push that was answered 200",
@@ -69,17 +107,47 @@ _MACHINE = {
     86: "the engine restarts in the middle of a build",
     87: "the system kills a child for its memory",
 }
-SCENARIOS = {**_GIT, **_REGISTRY, **_MACHINE}
+SCENARIOS = {**_GIT, **_FORGE, **_REGISTRY, **_MACHINE}
+
+_GITHUB, _GITLAB, _SIMULATED = "tests/integration/github", "tests/integration/gitlab", "tests/simulation"
+# Where a scenario of the forge has to be tested; those that are not named here: on either forge, over HTTP.
+_LEVELS = {
+    32: {_SIMULATED, _GITHUB},  # every order of steps in the simulation, one with real git
+    33: {_SIMULATED},  # neither forge opens a second one
+    37: {_GITHUB},
+    41: {_GITLAB},
+    42: {_GITLAB},
+    43: {_GITLAB},
+    45: {_SIMULATED},
+    46: {_GITHUB},
+    # One module makes the calls of both forges, and has these rules.
+    49: {_GITHUB},
+    52: {_GITHUB},
+    54: {_GITHUB},
+    56: {_GITHUB},
+}
 
 
-def _numbers() -> Iterator[int]:
+@cache
+def _marks() -> frozenset[tuple[int, str]]:
+    """Each number with the folders of its tests."""
+    return frozenset(_found())
+
+
+def _found() -> Iterator[tuple[int, str]]:
     for path in sorted(Path("tests").rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.scenario":
                 (keyword,) = node.keywords
                 assert isinstance(keyword.value, ast.Constant)
-                yield keyword.value.value
+                yield keyword.value.value, path.parent.as_posix()
 
 
 def test_every_scenario_has_a_test_and_every_number_a_scenario() -> None:
-    assert set(_numbers()) == set(SCENARIOS)
+    assert {number for number, _ in _marks()} == set(SCENARIOS)
+
+
+@pytest.mark.parametrize("number", _FORGE)
+def test_every_scenario_of_the_forge_is_tested_on_its_level(number: int) -> None:
+    found = {folder for known, folder in _marks() if known == number}
+    assert found >= _LEVELS.get(number, {_GITHUB, _GITLAB})

@@ -33,6 +33,8 @@ def test_a_second_run_changes_nothing(office: Office) -> None:
     assert (office.world.tip(BOT), _writes(office)) == (tip, writes)
 
 
+@pytest.mark.scenario(number=23)
+@pytest.mark.scenario(number=24)
 @pytest.mark.parametrize("fault", ["502_after", "reset_after"])
 @pytest.mark.parametrize("lag", [0, 30])
 def test_pr_create_landed_then_lost_is_one_pull_request(office: Office, fault: str, lag: int) -> None:
@@ -44,6 +46,7 @@ def test_pr_create_landed_then_lost_is_one_pull_request(office: Office, fault: s
     assert len(office.world.hosted.pulls) == 1
 
 
+@pytest.mark.scenario(number=25)
 def test_a_run_that_looks_while_the_list_lags_opens_no_second_one(office: Office) -> None:
     office.hand_off(change(2))
     office.world.only.created = office.world.clock.now()
@@ -52,6 +55,7 @@ def test_a_run_that_looks_while_the_list_lags_opens_no_second_one(office: Office
     assert len(office.world.hosted.pulls) == 1
 
 
+@pytest.mark.scenario(number=27)
 def test_closed_unmerged_pr_for_same_release(office: Office) -> None:
     office.hand_off(change(2))
     office.world.client().close(1, "")
@@ -63,6 +67,7 @@ def test_closed_unmerged_pr_for_same_release(office: Office) -> None:
     assert only_number(office) == 2
 
 
+@pytest.mark.scenario(number=28)
 def test_merged_pr_for_same_release(office: Office) -> None:
     office.hand_off(change(2))
     office.world.forge.merge(1, office.world.tip(BOT))
@@ -70,6 +75,7 @@ def test_merged_pr_for_same_release(office: Office) -> None:
     assert office.open_pulls == []
 
 
+@pytest.mark.scenario(number=29)
 def test_merged_pr_branch_deleted_by_forge(office: Office) -> None:
     office.hand_off(change(2))
     office.world.forge.merge(1, office.world.tip(BOT))
@@ -79,6 +85,7 @@ def test_merged_pr_branch_deleted_by_forge(office: Office) -> None:
     assert only_number(office) == 2
 
 
+@pytest.mark.scenario(number=30)
 def test_older_open_pr_is_updated_in_place(office: Office) -> None:
     office.hand_off(change(2))
     assert isinstance(office.hand_off(change(3)), Updated)
@@ -87,6 +94,7 @@ def test_older_open_pr_is_updated_in_place(office: Office) -> None:
     assert 'newTag: "3"' in office.file(BOT)
 
 
+@pytest.mark.scenario(number=31)
 def test_older_release_arrives_after_newer(office: Office) -> None:
     office.hand_off(change(3))
     before = (office.world.tip(BOT), office.open_pulls[0].title, office.open_pulls[0].body)
@@ -94,6 +102,7 @@ def test_older_release_arrives_after_newer(office: Office) -> None:
     assert (office.world.tip(BOT), office.open_pulls[0].title, office.open_pulls[0].body) == before
 
 
+@pytest.mark.scenario(number=32)
 @pytest.mark.parametrize("moment", [CREATE, LIST])
 def test_two_releases_race_to_create(office: Office, moment: str, tmp_path: Path) -> None:
     """The newer one's whole job runs while the older one's request is on its way."""
@@ -110,6 +119,7 @@ def test_two_releases_race_to_create(office: Office, moment: str, tmp_path: Path
     assert "release3" in office.open_pulls[0].title
 
 
+@pytest.mark.scenario(number=34)
 def test_human_edited_pr_title_and_body(office: Office) -> None:
     office.hand_off(change(2))
     pull = office.open_pulls[0]

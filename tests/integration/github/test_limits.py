@@ -29,6 +29,7 @@ def slept(world: World) -> float:
     return sum(world.clock.slept)
 
 
+@pytest.mark.scenario(number=47)
 def test_primary_limit_403_reset_in_40s(world: World) -> None:
     world.opened()
     before = slept(world)
@@ -37,6 +38,7 @@ def test_primary_limit_403_reset_in_40s(world: World) -> None:
     assert 40 <= slept(world) - before < 50
 
 
+@pytest.mark.scenario(number=48)
 def test_primary_limit_reset_beyond_deadline(world: World) -> None:
     world.opened()
     before = slept(world)
@@ -47,6 +49,7 @@ def test_primary_limit_reset_beyond_deadline(world: World) -> None:
     assert slept(world) == before, "at once"
 
 
+@pytest.mark.scenario(number=49)
 def test_secondary_limit_403_retry_after(world: World) -> None:
     world.opened()
     before = slept(world)
@@ -55,6 +58,7 @@ def test_secondary_limit_403_retry_after(world: World) -> None:
     assert 75 <= slept(world) - before < 85
 
 
+@pytest.mark.scenario(number=49)
 @pytest.mark.parametrize("status", [403, 429])
 def test_secondary_limit_429_without_retry_after(world: World, status: int) -> None:
     world.opened()
@@ -81,6 +85,7 @@ def test_a_limit_told_by_graphql_in_a_200_is_waited_for(world: World) -> None:
     assert slept(world) >= 15
 
 
+@pytest.mark.scenario(number=50)
 @pytest.mark.parametrize(
     ("header", "least", "most"),
     [
@@ -101,6 +106,7 @@ def test_retry_after_of_every_kind_is_bounded(world: World, header: str, least: 
     assert least <= slept(world) - before < most
 
 
+@pytest.mark.scenario(number=50)
 @pytest.mark.parametrize("header", ["315360000", "9" * 400, "Sun, 06 Nov 2036 08:49:37 GMT"])
 def test_retry_after_10_years_ends_at_once(world: World, header: str) -> None:
     world.opened()
@@ -111,6 +117,7 @@ def test_retry_after_10_years_ends_at_once(world: World, header: str) -> None:
     assert slept(world) == before
 
 
+@pytest.mark.scenario(number=51)
 @pytest.mark.parametrize("skew", [3600.0, -3600.0])
 def test_server_clock_skewed_1h_both_ways(world: World, skew: float) -> None:
     world.opened()
@@ -121,6 +128,7 @@ def test_server_clock_skewed_1h_both_ways(world: World, skew: float) -> None:
     assert 40 <= slept(world) - before < 50
 
 
+@pytest.mark.scenario(number=52)
 def test_local_clock_jumps_backwards(world: World) -> None:
     world.opened()
     forge = world.client(patience=30.0)
@@ -133,6 +141,7 @@ def test_local_clock_jumps_backwards(world: World) -> None:
     assert world.clock.monotonic() - began <= 31
 
 
+@pytest.mark.scenario(number=53)
 def test_content_creation_budget(world: World) -> None:
     """At least a second between writes, so never above 80 a minute."""
     opened = world.opened()
@@ -159,6 +168,7 @@ def test_the_budget_of_an_hour_ends_at_once_and_tells_when(world: World) -> None
     forge.close_connections()
 
 
+@pytest.mark.scenario(number=54)
 def test_endless_202_on_get(world: World) -> None:
     world.opened()
     forge = world.client(patience=30.0)
@@ -169,6 +179,7 @@ def test_endless_202_on_get(world: World) -> None:
     assert caught.value.exit_code is ExitCode.REMOTE
 
 
+@pytest.mark.scenario(number=55)
 def test_server_drips_one_byte_per_second(world: World) -> None:
     world.opened()
     quick = GitHubSettings(world.clock, patience=0.0, limits=Limits(connect=1.0, read=1.0, whole=1.5))
@@ -193,6 +204,7 @@ def test_a_hanging_answer_ends_by_its_time_limit(world: World) -> None:
         forge.show(1)
 
 
+@pytest.mark.scenario(number=56)
 def test_connect_blackhole() -> None:
     """A host that takes no connection: its queue is full, so the kernel answers nothing."""
     with socket.socket() as listener:

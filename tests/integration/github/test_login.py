@@ -115,6 +115,7 @@ def test_an_app_works_with_a_token_for_one_repository(world: World, app: AppLogi
     }
 
 
+@pytest.mark.scenario(number=46)
 def test_app_token_expires_between_push_and_pr(world: World, app: AppLogin) -> None:
     world.start()
     forge = world.client(login=app)

@@ -20,6 +20,7 @@ def said(status: int, message: str) -> Reply:
     return Reply(status, {"message": message, "documentation_url": "https://docs.github.com/rest"})
 
 
+@pytest.mark.scenario(number=37)
 def test_merge_405_base_branch_modified(world: World) -> None:
     opened = world.opened()
     world.server.fail(said(405, "Base branch was modified. Review and try the merge again."), MERGE, times=3)
@@ -37,6 +38,7 @@ def test_merge_405_base_branch_modified_for_ever_ends_by_the_deadline(world: Wor
     assert sum(world.clock.slept) <= 61
 
 
+@pytest.mark.scenario(number=38)
 def test_merge_405_method_not_allowed(world: World) -> None:
     opened = world.opened()
     world.hosted.rules.methods = frozenset({"squash"})
@@ -47,6 +49,7 @@ def test_merge_405_method_not_allowed(world: World) -> None:
     assert len(world.server.called(MERGE)) == 1, "asking again would change nothing"
 
 
+@pytest.mark.scenario(number=39)
 def test_merge_409_head_moved(world: World) -> None:
     opened = world.opened()
     world.server.before = lambda call: world.commit(BOT) if call.key == MERGE else None
@@ -56,6 +59,7 @@ def test_merge_409_head_moved(world: World) -> None:
     assert world.only.state == "open"
 
 
+@pytest.mark.scenario(number=40)
 @pytest.mark.parametrize("fault", ["502_after", "reset_after"])
 def test_merge_landed_then_502_then_405(world: World, fault: str) -> None:
     """The answer is lost, the next look is stale, and the second merge is refused: it was merged all the same."""
@@ -83,6 +87,7 @@ def test_a_405_of_what_is_merged_already_is_success(world: World) -> None:
     assert world.merges() == 1
 
 
+@pytest.mark.scenario(number=44)
 def test_merge_queue_required(world: World) -> None:
     opened = world.opened()
     world.hosted.rules.merge_queue = True

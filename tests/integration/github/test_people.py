@@ -60,6 +60,7 @@ def test_the_author_and_who_has_reviewed_are_not_asked_again(world: World) -> No
     assert world.server.called(REVIEWERS) == []
 
 
+@pytest.mark.scenario(number=35)
 @pytest.mark.parametrize("fault", ["502_after", "502_before", "reset_after"])
 def test_label_or_reviewer_call_fails_after_pr(world: World, fault: str) -> None:
     opened = world.opened()

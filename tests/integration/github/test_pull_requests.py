@@ -14,6 +14,8 @@ EDIT = f"PATCH {PULLS}/1"
 COMMENT = "POST /api/v3/repos/acme/gitops/issues/1/comments"
 
 
+@pytest.mark.scenario(number=23)
+@pytest.mark.scenario(number=24)
 @pytest.mark.parametrize("fault", ["502_after", "reset_after", "truncate"])
 def test_pr_create_landed_then_502_or_reset(world: World, fault: str) -> None:
     world.start()
@@ -31,6 +33,7 @@ def test_pr_create_failed_before_it_landed(world: World, fault: str) -> None:
     assert len(world.server.called(CREATE)) == 2
 
 
+@pytest.mark.scenario(number=25)
 @pytest.mark.parametrize("lag", [5, 30, 120])
 @pytest.mark.parametrize("fault", ["502_after", "reset_after"])
 def test_pr_list_lags_after_create_that_was_lost(world: World, lag: int, fault: str) -> None:
@@ -61,6 +64,7 @@ def test_a_pull_request_that_never_shows_is_an_error_that_says_so(world: World) 
     assert caught.value.exit_code is ExitCode.REMOTE
 
 
+@pytest.mark.scenario(number=26)
 def test_pr_list_second_page_holds_ours(world: World) -> None:
     world.server.repositories["mallory/gitops"] = fork = world.server.host("acme/fork")
     for number in range(130):
@@ -147,6 +151,7 @@ def test_a_pull_request_that_a_person_closed_is_not_updated(world: World) -> Non
         world.forge.update(opened.number, title="New", body="")
 
 
+@pytest.mark.scenario(number=36)
 @pytest.mark.parametrize("fault", ["502_after", "502_before", "reset_after"])
 def test_comment_is_idempotent_after_502(world: World, fault: str) -> None:
     opened = world.opened()

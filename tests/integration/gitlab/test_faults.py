@@ -21,6 +21,8 @@ SHOW = f"GET {MERGE_REQUESTS}/1"
 # --- opening -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(number=23)
+@pytest.mark.scenario(number=24)
 @pytest.mark.parametrize("fault", ["502_after", "502_before", "reset_after", "reset_before", "truncate"])
 def test_pr_create_landed_then_502_or_reset(world: World, fault: str) -> None:
     world.start()
@@ -29,6 +31,7 @@ def test_pr_create_landed_then_502_or_reset(world: World, fault: str) -> None:
     assert len(world.project.merge_requests) == 1
 
 
+@pytest.mark.scenario(number=25)
 @pytest.mark.parametrize("seconds", [5.0, 30.0, 110.0])
 @pytest.mark.parametrize("fault", [None, "502_after"])
 def test_pr_list_lags_5s_30s_120s_after_create(world: World, seconds: float, fault: str | None) -> None:
@@ -48,6 +51,7 @@ def test_the_open_one_is_found_by_its_branches_when_gitlab_does_not_name_it(worl
     assert world.forge.open(draft()) == first
 
 
+@pytest.mark.scenario(number=26)
 def test_pr_list_second_page_holds_ours(world: World) -> None:
     ours = world.opened()
     _many_closed(world)
@@ -121,6 +125,7 @@ def test_a_refusal_to_open_is_told_with_gitlab_s_reason(world: World) -> None:
 # --- talking -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(number=36)
 @pytest.mark.parametrize("fault", ["502_after", "502_before", "reset_after"])
 def test_comment_is_idempotent_after_502(world: World, fault: str) -> None:
     opened = world.opened()
@@ -146,6 +151,7 @@ def test_an_update_that_may_have_landed_is_made_again(world: World, fault: str) 
     assert world.forge.update(opened.number, title="New", body="text").title == "New"
 
 
+@pytest.mark.scenario(number=35)
 def test_label_or_reviewer_call_fails_after_pr(world: World) -> None:
     opened = world.opened()
     world.server.user_id("alice")
@@ -162,6 +168,7 @@ def test_label_or_reviewer_call_fails_after_pr(world: World) -> None:
 # --- merging -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(number=38)
 def test_merge_405_method_not_allowed(world: World) -> None:
     opened = world.opened()
     world.project.approvals_required = 1
@@ -184,6 +191,7 @@ def test_merge_422_that_passes_is_asked_again(world: World) -> None:
     assert world.forge.merge(opened.number, head_of(opened)).state is PullRequestState.MERGED
 
 
+@pytest.mark.scenario(number=39)
 def test_merge_409_head_moved(world: World) -> None:
     opened = world.opened()
 
@@ -206,6 +214,7 @@ def test_a_push_that_gitlab_has_not_noticed_yet_is_waited_for(world: World) -> N
     assert world.merged_once()
 
 
+@pytest.mark.scenario(number=40)
 @pytest.mark.parametrize("fault", ["502_after", "reset_after"])
 def test_merge_landed_then_502_then_405(world: World, fault: str) -> None:
     opened = world.opened()
@@ -215,6 +224,7 @@ def test_merge_landed_then_502_then_405(world: World, fault: str) -> None:
     assert world.merged_once()
 
 
+@pytest.mark.scenario(number=41)
 def test_gitlab_405_already_merged(world: World) -> None:
     """Somebody else merges between the look and the call."""
     opened = world.opened()
@@ -232,6 +242,7 @@ def test_gitlab_405_already_merged(world: World) -> None:
     assert len(world.server.called(MERGE)) == 2
 
 
+@pytest.mark.scenario(number=42)
 @pytest.mark.parametrize("key", [MERGE, f"PUT {MERGE_REQUESTS}/1"])
 def test_gitlab_409_resource_lock(world: World, key: str) -> None:
     opened = world.opened()
@@ -240,6 +251,7 @@ def test_gitlab_409_resource_lock(world: World, key: str) -> None:
     assert world.forge.merge(opened.number, head_of(opened)).title == "New"
 
 
+@pytest.mark.scenario(number=43)
 def test_gitlab_merge_status_checking_for_60s(world: World) -> None:
     opened = world.opened()
     world.server.checking_seconds = 60.0
@@ -255,6 +267,7 @@ def test_a_merge_status_that_is_never_found_out_ends_with_the_deadline(world: Wo
     assert sum(world.clock.slept) < 620
 
 
+@pytest.mark.scenario(number=44)
 def test_merge_queue_required(world: World) -> None:
     opened = world.opened()
     world.project.merge_trains = True

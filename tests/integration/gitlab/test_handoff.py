@@ -57,6 +57,9 @@ def run(world: World, wanted: Change, *, by_push: bool = False, reopen: bool = F
             calls.close_connections()
 
 
+@pytest.mark.scenario(number=28)
+@pytest.mark.scenario(number=30)
+@pytest.mark.scenario(number=31)
 def test_a_release_is_opened_updated_in_place_merged_and_then_done(world: World) -> None:
     opened = run(world, change(2))
     assert isinstance(opened, Opened)
@@ -82,6 +85,7 @@ def test_a_release_whose_opening_got_lost_has_one_merge_request(world: World, fa
     assert len(world.project.merge_requests) == 1
 
 
+@pytest.mark.scenario(number=27)
 def test_closed_unmerged_pr_for_same_release(world: World) -> None:
     run(world, change(2))
     world.forge.close(1, "no")
@@ -92,6 +96,7 @@ def test_closed_unmerged_pr_for_same_release(world: World) -> None:
     assert again.pull_request.number == 2
 
 
+@pytest.mark.scenario(number=34)
 def test_human_edited_pr_title_and_body(world: World) -> None:
     run(world, change(2))
     world.only.title = "My title"
@@ -102,6 +107,7 @@ def test_human_edited_pr_title_and_body(world: World) -> None:
     assert "release3" in world.only.title
 
 
+@pytest.mark.scenario(number=29)
 def test_merged_pr_branch_deleted_by_forge(world: World) -> None:
     opened = run(world, change(2))
     assert isinstance(opened, Opened)

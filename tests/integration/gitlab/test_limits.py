@@ -22,6 +22,7 @@ def limited(world: World, seconds: float, **headers: str) -> Reply:
     return Reply(429, TEXT, {name: value for name, value in {**told, **headers}.items() if value})
 
 
+@pytest.mark.scenario(number=47)
 def test_a_429_of_40_seconds_is_waited_for(world: World) -> None:
     world.opened()
     world.server.fail(limited(world, 40), SHOW)
@@ -43,6 +44,7 @@ def test_a_limited_write_was_not_made_and_is_made_later(world: World) -> None:
     assert len(world.project.merge_requests) == 1
 
 
+@pytest.mark.scenario(number=48)
 def test_a_limit_beyond_the_deadline_ends_at_once_and_tells_when(world: World) -> None:
     world.opened()
     world.server.fail(limited(world, 3000), SHOW)
@@ -52,6 +54,7 @@ def test_a_limit_beyond_the_deadline_ends_at_once_and_tells_when(world: World) -
     assert sum(world.clock.slept) < 1
 
 
+@pytest.mark.scenario(number=50)
 @pytest.mark.parametrize("value", ["Mon, 02 Mar 2026 09:30:30 GMT", "-5", "soon", ""])
 def test_a_retry_after_of_any_kind_is_bounded(world: World, value: str) -> None:
     world.opened()
@@ -60,6 +63,7 @@ def test_a_retry_after_of_any_kind_is_bounded(world: World, value: str) -> None:
     assert sum(world.clock.slept) < 70
 
 
+@pytest.mark.scenario(number=50)
 def test_a_retry_after_of_ten_years_ends_at_once(world: World) -> None:
     world.opened()
     world.server.fail(limited(world, 20, **{"Retry-After": "315360000"}), SHOW)
@@ -67,6 +71,7 @@ def test_a_retry_after_of_ten_years_ends_at_once(world: World) -> None:
         world.forge.show(1)
 
 
+@pytest.mark.scenario(number=51)
 @pytest.mark.parametrize("skew", [3600.0, -3600.0])
 def test_waits_follow_the_server_s_clock(world: World, skew: float) -> None:
     world.opened()
@@ -76,6 +81,7 @@ def test_waits_follow_the_server_s_clock(world: World, skew: float) -> None:
     assert 40 <= sum(world.clock.slept) < 50
 
 
+@pytest.mark.scenario(number=53)
 def test_writes_keep_their_distance(world: World) -> None:
     opened = world.opened()
     for number in range(3):
@@ -100,6 +106,7 @@ def test_endless_refusals_end_with_patience(world: World, fault: str) -> None:
     world.server.heal()
 
 
+@pytest.mark.scenario(number=55)
 @pytest.mark.parametrize("fault", ["drip", "hang"])
 def test_a_server_that_drips_or_hangs_is_given_up(world: World, fault: str) -> None:
     world.opened()
