@@ -22,39 +22,36 @@ from typing import Self, TypeVar
 
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.names import BranchName, CommitId, RefName, RemoteURL, RepoPath
-from orchestrator.engine.clock import Clock, Deadline, SystemClock
+from orchestrator.engine.clock import Clock, SystemClock
 from orchestrator.engine.events import Reporter, SilentReporter
-from orchestrator.engine.retry import Backoff, Jitter
+from orchestrator.engine.retry import Jitter
 from orchestrator.git.command import GitFailed
 from orchestrator.git.credentials import GitCredentials
-from orchestrator.git.failures import Failure, RemoteFailure, is_transient
+from orchestrator.git.failures import Failure, RemoteFailure
 from orchestrator.git.identity import Identity, commit_content
-from orchestrator.git.remote import DEFAULT_STALL_SECONDS, PushAnswer, Remote
+from orchestrator.git.remote import DEFAULT_STALL_SECONDS, Remote
 from orchestrator.git.signing import Signer, check_signer, signed
 from orchestrator.git.store import BrokenObject, Kind, ObjectStore, object_format_of
 from orchestrator.gitops.base import (
     CommitInfo,
     FileChange,
     Landed,
-    LostRace,
     Naming,
     PushOutcome,
     Step,
-    UnknownOutcome,
 )
 from orchestrator.gitops.git_cache import WarmMirror
 from orchestrator.gitops.git_changes import Pair, files_between, steps_of
 from orchestrator.gitops.git_history import History, info_of
 from orchestrator.gitops.git_index import TreeIndex
 from orchestrator.gitops.git_lookout import Lookout
+from orchestrator.gitops.git_patience import LONGEST_TRY, Patience
+from orchestrator.gitops.git_push import Pusher
 from orchestrator.gitops.git_reader import ObjectReader
-from orchestrator.gitops.git_refusals import gave_up, raise_if_final
 from orchestrator.gitops.git_search import Cost, Files, read_files
 from orchestrator.gitops.git_trees import Tree, Wanted, folders_of, replace_files, unreadable, walk
 
 DEFAULT_PATIENCE = 120.0  # seconds for which one operation is tried again while the remote is ill
-_LONGEST_TRY = 300.0
-_SHORTEST_TRY = 5.0  # a push that ran into the deadline is still read back
 _PROBE = RefName("refs/heads/hybrid-ci-write-check")
 _FEW = 3  # patterns that a warning names
 _Result = TypeVar("_Result")
@@ -88,8 +85,8 @@ class GitRepository:
         self._url, self._credentials = url, credentials
         self._identity, self._signer = identity or Identity(), signer
         self._clock = clock or SystemClock()
-        self._patience, self._stall_seconds = patience, stall_seconds
-        self._rng: Jitter = rng or random.Random()  # noqa: S311  (jitter, not a secret)
+        self._patiently = Patience(self._clock, patience, rng or random.Random())  # noqa: S311  (jitter, not a secret)
+        self._stall_seconds = stall_seconds
         self._home = Path(tempfile.mkdtemp(prefix="hybrid-ci-git-", dir=workdir))  # 0700
         self._lock = threading.RLock()
         self._hints = tuple(hints)
@@ -144,7 +141,7 @@ class GitRepository:
         if ref not in self._landed:
             return False
         with contextlib.suppress(RemoteFailure):
-            return self._remote.is_at(ref, self._landed[ref], _LONGEST_TRY)
+            return self._remote.is_at(ref, self._landed[ref], LONGEST_TRY)
         return False
 
     def default_branch(self) -> BranchName | None:
@@ -282,50 +279,19 @@ class GitRepository:
         """See the port. Whatever git says about a failure, the ref is read back before anything is decided."""
         with self._lock:
             self._adopt_format(new)
-            deadline = Deadline(self._clock, self._patience)
-            backoff = Backoff(self._clock, deadline, self._rng)
-            while True:
-                answer = self._remote.push(ref, new, expected, _one_try(deadline), options)
-                if answer.ok:
-                    self._landed[ref] = new
-                    return Landed(new)
-                actual = self._read_back(ref, answer, deadline, backoff)
-                if actual == new:
-                    self._landed[ref] = new
-                    return Landed(new, first_try=False)
-                raise_if_final(answer, ref, self.url)
-                if actual != expected:
-                    return LostRace(actual)
-                if not backoff.wait_for_recovery():
-                    self._drop_mirror()
-                    raise gave_up(answer, ref, self.url)
+            outcome = self._pusher().push(ref, new, expected, options)
+            if isinstance(outcome, Landed):
+                self._landed[ref] = new
+            return outcome
 
     def delete(self, ref: RefName, expected: CommitId) -> None:
         """See the port."""
         with self._lock:
             self._landed.pop(ref, None)
-            deadline = Deadline(self._clock, self._patience)
-            backoff = Backoff(self._clock, deadline, self._rng)
-            while True:
-                answer = self._remote.push(ref, None, expected, _one_try(deadline))
-                if answer.ok or self._read_back(ref, answer, deadline, backoff) != expected:
-                    return
-                raise_if_final(answer, ref, self.url)
-                if not backoff.wait_for_recovery():
-                    raise gave_up(answer, ref, self.url)
+            self._pusher().delete(ref, expected)
 
-    def _read_back(self, ref: RefName, answer: PushAnswer, deadline: Deadline, backoff: Backoff) -> CommitId | None:
-        while True:
-            try:
-                return self._remote.list_refs([ref], _one_try(deadline)).get(ref)
-            except RemoteFailure as failure:
-                if not is_transient(failure.failure) or not backoff.wait_for_recovery():
-                    raise UnknownOutcome(
-                        f"it is not known whether the push to {ref} landed",
-                        where=self.url,
-                        hint="run again: what has landed is found, what has not is done",
-                        details=[*answer.text, *failure.details],
-                    ) from failure
+    def _pusher(self) -> Pusher:
+        return Pusher(self._remote, self.url, self._patiently, self._drop_mirror)
 
     # --- objects ---------------------------------------------------------------------------------------------------
 
@@ -409,17 +375,6 @@ class GitRepository:
                     hint="give the user write access to the repository's files",
                 )
 
-    def _patiently(self, call: Callable[[float], _Result]) -> _Result:
-        """Try until it works, fails for good, or the patience is over; ``call`` takes the seconds it may use."""
-        deadline = Deadline(self._clock, self._patience)
-        backoff = Backoff(self._clock, deadline, self._rng)
-        while True:
-            try:
-                return call(_one_try(deadline))
-            except RemoteFailure as failure:
-                if failure.failure is not Failure.TRANSIENT or not backoff.wait_for_recovery():
-                    raise
-
 
 def _mirror(cache: Path | None, url: RemoteURL) -> WarmMirror | None:
     if cache is None:
@@ -434,7 +389,3 @@ def _mirror(cache: Path | None, url: RemoteURL) -> WarmMirror | None:
 
 def _keep_quiet(cost: Cost) -> None:
     """Who reads everything has asked for it."""
-
-
-def _one_try(deadline: Deadline) -> float:
-    return max(_SHORTEST_TRY, min(_LONGEST_TRY, deadline.remaining))

@@ -1,0 +1,64 @@
+"""Pushes by compare-and-swap: whatever git says of a failure, the ref is read back before anything is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.names import CommitId, RefName
+from orchestrator.git.failures import RemoteFailure, is_transient
+from orchestrator.git.remote import PushAnswer, Remote
+from orchestrator.gitops.base import Landed, LostRace, PushOutcome, UnknownOutcome
+from orchestrator.gitops.git_patience import Attempts, Patience
+from orchestrator.gitops.git_refusals import gave_up, raise_if_final
+
+
+@dataclass(frozen=True, slots=True)
+class Pusher:
+    """Moves and deletes refs of one remote. ``on_defeat`` is told when every try has failed."""
+
+    remote: Remote
+    url: str
+    patience: Patience
+    on_defeat: Callable[[], None]
+
+    def push(self, ref: RefName, new: CommitId, expected: CommitId | None, options: Sequence[str]) -> PushOutcome:
+        """Move ``ref`` from ``expected`` to ``new``, or say that it moved. Raises as the port's ``push`` does."""
+        attempts = self.patience.begin()
+        while True:
+            answer = self.remote.push(ref, new, expected, attempts.seconds, options)
+            if answer.ok:
+                return Landed(new)
+            actual = self._read_back(ref, answer, attempts)
+            if actual == new:
+                return Landed(new, first_try=False)
+            raise_if_final(answer, ref, self.url)
+            if actual != expected:
+                return LostRace(actual)
+            if not attempts.wait():
+                self.on_defeat()
+                raise gave_up(answer, ref, self.url)
+
+    def delete(self, ref: RefName, expected: CommitId) -> None:
+        """Delete ``ref`` if it is at ``expected``. Raises as the port's ``delete`` does."""
+        attempts = self.patience.begin()
+        while True:
+            answer = self.remote.push(ref, None, expected, attempts.seconds)
+            if answer.ok or self._read_back(ref, answer, attempts) != expected:
+                return
+            raise_if_final(answer, ref, self.url)
+            if not attempts.wait():
+                raise gave_up(answer, ref, self.url)
+
+    def _read_back(self, ref: RefName, answer: PushAnswer, attempts: Attempts) -> CommitId | None:
+        while True:
+            try:
+                return self.remote.list_refs([ref], attempts.seconds).get(ref)
+            except RemoteFailure as failure:
+                if not is_transient(failure.failure) or not attempts.wait():
+                    raise UnknownOutcome(
+                        f"it is not known whether the push to {ref} landed",
+                        where=self.url,
+                        hint="run again: what has landed is found, what has not is done",
+                        details=[*answer.text, *failure.details],
+                    ) from failure
