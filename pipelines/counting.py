@@ -1,4 +1,4 @@
-"""How often Git and the forge are asked: the same ports, counted."""
+"""How often Git and the forge are asked, and how many requests that took: the same ports, counted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from orchestrator.forges.base import CountingCalls, Forge
 from pipelines.ports import Ports
 
 _Port = TypeVar("_Port")
@@ -20,16 +21,24 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[str, Counter[str]] = {}
+        self._forges: list[tuple[Forge, int]] = []  # with what each had sent before
 
     def counted(self, ports: Ports) -> Ports:
         """The same ports; what the GitOps repository and the forge are asked is counted from now on."""
-        forge = self._wrapped("forge", ports.forge) if ports.forge is not None else None
+        forge = None
+        if ports.forge is not None:
+            self._forges.append((ports.forge, _sent(ports.forge)))
+            forge = self._wrapped("forge", ports.forge)
         return replace(ports, repository=self._wrapped("git", ports.repository), forge=forge)
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """So many calls of each method, by kind."""
+        """So many calls of each method, by kind; under ``api`` the requests that the forge's API got for them."""
+        sent: Counter[str] = Counter()
+        for forge, before in self._forges:
+            sent[forge.name] += _sent(forge) - before
         with self._lock:
-            return {kind: dict(sorted(methods.items())) for kind, methods in sorted(self._counts.items())}
+            counted = {**self._counts, "api": +sent} if +sent else self._counts
+            return {kind: dict(sorted(methods.items())) for kind, methods in sorted(counted.items())}
 
     def _wrapped(self, kind: str, port: _Port) -> _Port:
         """Another object with the same methods: capabilities are told by which methods there are."""
@@ -51,6 +60,11 @@ class Tally:
             return method(*arguments, **named)
 
         return call
+
+
+def _sent(forge: Forge) -> int:
+    """Requests to its API; 0 for a forge that has none."""
+    return forge.api_calls if isinstance(forge, CountingCalls) else 0
 
 
 def _property(port: object, name: str) -> property:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -11,8 +12,10 @@ from orchestrator.reports.records import PullRequestRecord, ReleaseRecord, Stage
 from pipelines.release import ReleaseResult
 
 
-def record_of(result: ReleaseResult, now: datetime) -> ReleaseRecord:
-    """The record; ``state`` is ``planned`` for a dry run."""
+def record_of(
+    result: ReleaseResult, now: datetime, calls: Mapping[str, Mapping[str, int]] | None = None
+) -> ReleaseRecord:
+    """The record; ``state`` is ``planned`` for a dry run. ``calls`` is what was counted."""
     outcome = result.outcome
     branch, commit = _place(outcome)
     return ReleaseRecord(
@@ -33,6 +36,7 @@ def record_of(result: ReleaseResult, now: datetime) -> ReleaseRecord:
         pull_request=_pull_request(outcome),
         merge=_merge(outcome),
         warnings=list(getattr(outcome, "warnings", ())),
+        calls={kind: dict(methods) for kind, methods in (calls or {}).items()},
     )
 
 

@@ -50,6 +50,7 @@ def handoff(
     from orchestrator.cli.results import check_record_file, print_result
     from orchestrator.reports.built import files_of, read_build
     from orchestrator.wiring import open_job
+    from pipelines.counting import Tally
     from pipelines.handover import HandoverOptions, hand_over
     from pipelines.matrix import MatrixOptions
     from pipelines.release import jobs_for
@@ -57,10 +58,12 @@ def handoff(
     settings: Settings = context.obj
     check_record_file(record)
     found = {file: read_build(file) for file in files_of([*records, *(further or ())], Path.cwd())}
+    tally = Tally()
     with open_job(settings) as (ports, job):
+        ports = tally.counted(ports)
         wanted = MatrixOptions(everything or bool(only), base, only=tuple(only or ()))
         options = HandoverOptions(
             wanted, environment, dry_run, reopen, jobs_for(job.application.config), tuple(approve or ())
         )
         result = hand_over(ports, job, found, options)
-        print_result(result, ports.clock.now(), output, record)
+        print_result(result, ports.clock.now(), output, record, calls=tally.counts(), verbose=settings.verbose)

@@ -84,8 +84,10 @@ def _change(
     from orchestrator.core.rule_change import RuleChange
     from orchestrator.git.person import who_asks
     from orchestrator.wiring import open_ports
+    from pipelines.counting import Tally
     from pipelines.rules import change_rule
 
+    tally = Tally()
     with open_ports(settings) as (ports, surroundings):
         now = ports.clock.now().replace(microsecond=0)
         configured = surroundings.application.config.images.get(image)
@@ -93,4 +95,5 @@ def _change(
         by = who_asks(os.environ, Path.cwd())
         hold = Hold(environment, one_line(reason), by, now, parse_expiry(expires, now), repository)
         change = RuleChange.about(hold, lift=lift)
-        print_change(change_rule(ports, surroundings, change, dry_run=dry_run, reopen=reopen), output)
+        result = change_rule(tally.counted(ports), surroundings, change, dry_run=dry_run, reopen=reopen)
+        print_change(result, output, tally.counts(), verbose=settings.verbose)

@@ -33,11 +33,14 @@ def pin(
     """
     from orchestrator.cli.results import check_record_file, print_result
     from orchestrator.wiring import open_ports
+    from pipelines.counting import Tally
     from pipelines.pin import PinOptions
     from pipelines.pin import pin as run_pin
 
     settings: Settings = context.obj
     check_record_file(record)
+    tally = Tally()
     with open_ports(settings) as (ports, surroundings):
+        ports = tally.counted(ports)
         result = run_pin(ports, surroundings, images, PinOptions(environment, dry_run, reopen))
-        print_result(result, ports.clock.now(), output, record)
+        print_result(result, ports.clock.now(), output, record, calls=tally.counts(), verbose=settings.verbose)

@@ -52,6 +52,7 @@ def release(
     from orchestrator.cli.results import check_record_file, print_result
     from orchestrator.core.errors import ConfigurationError
     from orchestrator.wiring import open_job
+    from pipelines.counting import Tally
     from pipelines.release import ReleaseOptions, jobs_for
     from pipelines.release import release as run_release
 
@@ -68,7 +69,9 @@ def release(
         from pipelines.plan import release_planned
 
         promised = read_plan(plan)
+    tally = Tally()
     with open_job(settings) as (ports, job):
+        ports = tally.counted(ports)
         options = ReleaseOptions(
             environment,
             tuple(only or ()),
@@ -84,4 +87,4 @@ def release(
             result = release_planned(ports, job, promised, options)
         else:
             result = run_release(ports, job, options)
-        print_result(result, ports.clock.now(), output, record)
+        print_result(result, ports.clock.now(), output, record, calls=tally.counts(), verbose=settings.verbose)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from orchestrator.forges.base import AutoMerge, PullRequest
 from orchestrator.gitops.outcome import Committed, Opened, Outcome, Superseded, Unchanged, Updated, Waiting
 from orchestrator.reports.diff import readable, unified
 from orchestrator.reports.markdown import code, fenced, table
-from orchestrator.reports.records import ReleaseRecord
+from orchestrator.reports.records import ReleaseRecord, calls_line
 from pipelines.record import record_of
 from pipelines.release import ReleaseResult
 from pipelines.targets import UNKNOWN_DIGEST
@@ -28,10 +29,23 @@ from pipelines.targets import UNKNOWN_DIGEST
 _UNKNOWN = "(known after the push)"
 
 
-def print_result(result: ReleaseResult, now: datetime, output: OutputFormat, record_file: Path | None) -> None:
-    """Print the result to stdout, then write the record if asked for: where to look must never be lost."""
-    record = record_of(result, now)
+def print_result(
+    result: ReleaseResult,
+    now: datetime,
+    output: OutputFormat,
+    record_file: Path | None,
+    *,
+    calls: Mapping[str, Mapping[str, int]] | None = None,
+    verbose: bool = False,
+) -> None:
+    """Print the result to stdout, then write the record if asked for: where to look must never be lost.
+
+    ``calls`` is what was counted; for people it is printed where they want to know it all.
+    """
+    record = record_of(result, now, calls)
     _print(result, record, output)
+    if verbose and output is OutputFormat.TABLE:
+        typer.echo(f"\n  {calls_line(record.calls)}")
     publish_release(result, record, sentence(result))
     if record_file is not None:
         record.write(record_file, redactor)

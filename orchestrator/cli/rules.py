@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,11 +72,14 @@ def one_line(reason: str) -> str:
     return clean
 
 
-def print_change(result: RuleResult, output: OutputFormat) -> None:
-    """What came of a request."""
+def print_change(
+    result: RuleResult, output: OutputFormat, calls: Mapping[str, Mapping[str, int]], *, verbose: bool
+) -> None:
+    """What came of a request; ``calls`` is what was counted, for JSON and for who wants to know it all."""
     from orchestrator.core.rule_change import title_of
     from orchestrator.reports.diff import readable, unified
     from orchestrator.reports.markdown import code, fenced
+    from orchestrator.reports.records import calls_line
 
     diff = unified(result.plan.edits)
     pull_request = getattr(result.outcome, "pull_request", None)
@@ -89,6 +92,7 @@ def print_change(result: RuleResult, output: OutputFormat) -> None:
                 "branch": result.change.branch.value,
                 "pull_request": {"number": pull_request.number, "url": pull_request.url} if pull_request else None,
                 "diff": diff,
+                "calls": calls,
             }
         )
         return
@@ -104,6 +108,7 @@ def print_change(result: RuleResult, output: OutputFormat) -> None:
     lines += (
         ["", f"  pull request  {pull_request.url}", f"  branch        {result.change.branch}"] if pull_request else []
     )
+    lines += ["", f"  {calls_line(calls)}"] if verbose else []
     typer.echo("\n".join(lines))
 
 

@@ -84,12 +84,15 @@ def _change(
     from orchestrator.core.rule_change import RuleChange
     from orchestrator.git.person import who_asks
     from orchestrator.wiring import open_ports
+    from pipelines.counting import Tally
     from pipelines.rules import change_rule
 
     wanted = ImageDigest(digest.rpartition("@")[2])
+    tally = Tally()
     with open_ports(settings) as (ports, surroundings):
         now = ports.clock.now().replace(microsecond=0)
         by = who_asks(os.environ, Path.cwd())
         veto = Veto(environment, one_line(reason), by, now, parse_expiry(expires, now), wanted)
         change = RuleChange.about(veto, lift=lift)
-        print_change(change_rule(ports, surroundings, change, dry_run=dry_run, reopen=reopen), output)
+        result = change_rule(tally.counted(ports), surroundings, change, dry_run=dry_run, reopen=reopen)
+        print_change(result, output, tally.counts(), verbose=settings.verbose)

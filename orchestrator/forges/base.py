@@ -304,6 +304,15 @@ class Inspecting(Protocol):
 
 
 @runtime_checkable
+class CountingCalls(Protocol):
+    """The forge is asked by an API, whose limits count every request."""
+
+    @property
+    def api_calls(self) -> int:
+        """Requests sent so far, those for a login and those that were made again included."""
+
+
+@runtime_checkable
 class OpensByPush(Protocol):
     """The forge opens pull requests when their head is pushed; for a login that may not do it by a call."""
 

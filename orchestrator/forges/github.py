@@ -102,11 +102,12 @@ class GitHubForge:
         self._commits = GitHubCommits(self._client)
         self._rules = GitHubRules(self._client)
         self._inspecting = GitHubInspecting(self._client, login)
+        self._login = login
 
     @property
     def api_calls(self) -> int:
-        """Requests sent to the API so far."""
-        return self._calls.count
+        """Requests sent to the API so far, those for an App's tokens included."""
+        return self._calls.count + (self._login.api_calls if isinstance(self._login, AppLogin) else 0)
 
     def close_connections(self) -> None:
         """End the connections."""

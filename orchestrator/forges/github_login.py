@@ -94,6 +94,11 @@ class AppLogin:
         """The token itself, for git. Raises as ``authorization``."""
         return self._current().token
 
+    @property
+    def api_calls(self) -> int:
+        """Requests sent for tokens so far."""
+        return self._calls.count
+
     def close(self) -> None:
         """End the connections."""
         self._calls.close()

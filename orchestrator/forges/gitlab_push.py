@@ -51,6 +51,11 @@ class GitLabByPush:
         """``gitlab``."""
         return "gitlab"
 
+    @property
+    def api_calls(self) -> int:
+        """Requests sent to the API so far; pushes are none."""
+        return self._calls.api_calls
+
     def check_access(self) -> None:
         """The repository can be read; whether it can be pushed to, the repository's own check tells."""
         self._list_refs("HEAD")

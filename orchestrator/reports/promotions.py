@@ -14,7 +14,7 @@ from orchestrator import __version__
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.text import printable
 from orchestrator.reports.markdown import code, folded, summary, table
-from orchestrator.reports.records import Part, PullRequestRecord
+from orchestrator.reports.records import Part, PullRequestRecord, calls_line
 
 SCHEMA: Final = "hybrid-ci.promotion/v1"
 _SIGNS = {"pass": "✅ pass", "wait": "⏳ wait", "refuse": "⛔ refuse"}
@@ -147,7 +147,7 @@ def promotion_lines(record: PromotionRecord, *, verbose: bool = False) -> list[s
     notes += [f"not made good yet: {line}" for line in _skips(record)]
     lines += ["", *notes] if notes else []
     if verbose:
-        lines += ["", calls_line(record)]
+        lines += ["", calls_line(record.calls)]
     return lines
 
 
@@ -180,13 +180,6 @@ def headline(record: PromotionRecord) -> str:
         counts[one.state] = counts.get(one.state, 0) + 1
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
     return f"{told} (dry run, nothing was written)" if record.dry_run else told
-
-
-def calls_line(record: PromotionRecord) -> str:
-    """How often Git and the forge were asked."""
-    sums = {kind: sum(methods.values()) for kind, methods in record.calls.items()}
-    told = [f"{kind} {sums[kind]} ({', '.join(f'{m} {n}' for m, n in record.calls[kind].items())})" for kind in sums]
-    return f"calls: {'; '.join(told) or 'none'}"
 
 
 def _row(one: PromotedEnvironment) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -114,6 +114,11 @@ class ReleaseRecord(Part):
         default_factory=list, description="Wishes that were not granted; running again tries them again."
     )
 
+    calls: dict[str, dict[str, int]] = Field(
+        default_factory=dict,
+        description="How often Git and the forge were asked, by method, and the requests that the forge's API got.",
+    )
+
     def to_json(self) -> str:
         """Indented JSON with a final newline."""
         return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
@@ -134,6 +139,15 @@ class ReleaseRecord(Part):
 def record_schema() -> dict[str, Any]:
     """The JSON Schema of the release record."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **ReleaseRecord.model_json_schema()}
+
+
+def calls_line(calls: Mapping[str, Mapping[str, int]]) -> str:
+    """How often Git and the forge were asked, in one line."""
+    told = [
+        f"{kind} {sum(methods.values())} ({', '.join(f'{method} {count}' for method, count in methods.items())})"
+        for kind, methods in calls.items()
+    ]
+    return f"calls: {'; '.join(told) or 'none'}"
 
 
 def source_record(release: Release) -> SourceRecord | None:

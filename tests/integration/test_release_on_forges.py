@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,15 @@ from orchestrator.git.credentials import GitCredentials
 from orchestrator.git.identity import Identity
 from orchestrator.gitops.outcome import Opened, Superseded, Unchanged, Updated
 from orchestrator.gitops.repository import GitRepository
+from orchestrator.reports.records import calls_line
+from pipelines.counting import Tally
 from pipelines.pin import PinOptions, pin
 from pipelines.ports import Job, Ports
+from pipelines.record import record_of
 from pipelines.release import ReleaseOptions, ReleaseResult, release
 from tests.integration.github import worlds as github_worlds
 from tests.integration.gitlab import worlds as gitlab_worlds
+from tests.servers.forge_http import ForgeServer
 from tests.servers.git_repositories import commit_files, git
 from tests.servers.github.server import BOT, TOKEN
 from tests.simulation.town import IDENTITY
@@ -56,6 +61,8 @@ class Place:
     source: Path
     client: Callable[[], Forge]
     token: str
+    kind: str
+    requests: Callable[[], int]  # how many the forge's API got so far
     by_call: bytes  # the address of whoever the forge says made a commit that it was asked for
 
     def __post_init__(self) -> None:
@@ -149,13 +156,18 @@ class Place:
         return git(self.gitops, "show", f"refs/heads/{branch}:apps/shop/dev/worker.yaml")
 
 
+def _count(server: ForgeServer) -> int:
+    return len(server.calls)
+
+
 @contextmanager
 def on_github(folder: Path) -> Iterator[Place]:
     with github_worlds.github(folder) as world:
         source = world.server.host("acme/shop").repo.path
         writer = f"{BOT}@users.noreply.github.com".encode()
         gitops = world.hosted.repo.path
-        yield Place(folder, world.server.url, world.clock, gitops, source, world.client, TOKEN, writer)
+        calls = partial(_count, world.server)
+        yield Place(folder, world.server.url, world.clock, gitops, source, world.client, TOKEN, "github", calls, writer)
 
 
 @contextmanager
@@ -164,7 +176,10 @@ def on_gitlab(folder: Path) -> Iterator[Place]:
         world.server.git_login = True
         source = world.server.add_project("acme/shop").repo.path
         gitops, token = world.project.repo.path, gitlab_worlds.TOKEN
-        yield Place(folder, world.server.web, world.clock, gitops, source, world.client, token, b"b@x.example")
+        calls = partial(_count, world.server)
+        yield Place(
+            folder, world.server.web, world.clock, gitops, source, world.client, token, "gitlab", calls, b"b@x.example"
+        )
 
 
 @pytest.fixture(params=[on_github, on_gitlab], ids=["github", "gitlab"])
@@ -209,6 +224,16 @@ def test_the_story_of_a_release_and_the_next_one(place: Place) -> None:
     assert isinstance(place.release(1).outcome, Superseded)
     assert str(third.release.pins[1].digest) in place.pinned("main")
     assert place.pulls(PullRequestState.OPEN) == []
+
+
+def test_every_request_to_the_forge_is_counted_and_in_the_record(place: Place) -> None:
+    tally = Tally()
+    with place.ports() as ports:
+        result = release(tally.counted(ports), place.job(), ReleaseOptions())
+    record = record_of(result, place.clock.now(), tally.counts())
+    assert record.calls["api"] == {place.kind: place.requests()}
+    assert record.calls["forge"]["open"] == record.calls["git"]["push"] == 1
+    assert f"api {place.requests()} ({place.kind} {place.requests()})" in calls_line(record.calls)
 
 
 def test_a_pin_joins_the_open_pull_request_of_a_release(place: Place) -> None:
