@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from orchestrator.core.errors import ConfigurationError
 
@@ -30,6 +30,11 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
+        if not available_timezones():
+            raise ConfigurationError(
+                "this machine has no time zones, so nobody can tell when a freeze holds",
+                hint="install the Python package tzdata, or that of the operating system",
+            ) from None
         raise ConfigurationError(
             f"{name!r} is not a time zone that this machine knows", hint="write a name such as Europe/Berlin or UTC"
         ) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -204,3 +206,32 @@ def test_a_freeze_that_holds_ends_later_and_not_before(at: datetime, hours: int)
 def test_an_impossible_freeze_is_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Freeze("x", **arguments)  # type: ignore[arg-type]
+
+
+# What a slim image is: no zones of the operating system, and with or without those of the package.
+_SLIM = """\
+import os, sys
+os.environ["PYTHONTZPATH"] = ""
+import zoneinfo
+zoneinfo.reset_tzpath(())
+if sys.argv[1] == "bare":
+    sys.modules["tzdata"] = None
+from orchestrator.core.errors import ConfigurationError
+from orchestrator.core.freeze import zone
+try:
+    print(zone("Europe/Berlin"))
+except ConfigurationError as error:
+    print(error.message, error.hint)
+"""
+
+
+@pytest.mark.parametrize(
+    ("machine", "said"),
+    [
+        ("slim", "Europe/Berlin"),
+        ("bare", "this machine has no time zones, so nobody can tell when a freeze holds install the Python package"),
+    ],
+)
+def test_a_machine_without_zones_of_its_own_has_those_of_the_package_or_says_so(machine: str, said: str) -> None:
+    done = subprocess.run([sys.executable, "-c", _SLIM, machine], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(said), done.stdout
