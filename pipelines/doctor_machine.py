@@ -77,8 +77,8 @@ def _git(scene: Scene) -> Iterator[Finding]:
         "git",
         Severity.WARNING,
         f"git {text} has known flaws ({known}; as of {AS_OF})",
-        "hybrid-ci clones no submodule, checks nothing out and takes no bundle, so they are out of its way; other "
-        "steps of the job use the same git",
+        "hybrid-ci clones no submodule, checks nothing out, takes no bundle and follows no server's HEAD, so they are "
+        "out of its way; other steps of the job use the same git",
         f"update git to {newest} or newer; a distribution may have mended an older number, see its changelog",
     )
 
