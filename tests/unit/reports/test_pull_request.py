@@ -12,6 +12,7 @@ from orchestrator.forges.base import Comparison
 from orchestrator.reports.pull_request import Known, block, title
 from orchestrator.reports.rendered import diff_rendered
 from tests.golden import assert_golden
+from tests.hostile import HOSTILE
 from tests.unit.reports import samples
 from tests.unit.reports.test_markdown import rendered
 
@@ -19,6 +20,7 @@ WAIVERS = (
     Waiver("KUBECONFIG", "the runner is shared with the cluster team until June"),
     Waiver("~/.kube/config", "@everyone `this` | is <b>hostile</b>"),
 )
+EVERY_HOSTILE_TEXT = (*samples.HOSTILE_TEXTS, *HOSTILE.values())
 COMING = samples.source_range(samples.commits_between(130), "api", "web")
 BODIES = {
     "one-image": block(samples.ONE_PLAN, Known(samples.ONE)),
@@ -51,7 +53,7 @@ def test_a_body_of_hostile_text_reads_so(number: int) -> None:
     assert_golden(f"reports/hostile-{number}.md", block(plan, Known(release)) + "\n")
 
 
-@pytest.mark.parametrize("text", samples.HOSTILE_TEXTS, ids=range(len(samples.HOSTILE_TEXTS)))
+@pytest.mark.parametrize("text", EVERY_HOSTILE_TEXT, ids=ascii)
 def test_hostile_text_acts_nowhere(text: str) -> None:
     release, plan = samples.hostile(text)
     waivers = (Waiver("KUBECONFIG", text),)
@@ -82,7 +84,7 @@ def test_a_body_with_a_waiver_gives_its_reason() -> None:
 # --- what more is known --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", samples.HOSTILE_TEXTS, ids=range(len(samples.HOSTILE_TEXTS)))
+@pytest.mark.parametrize("text", EVERY_HOSTILE_TEXT, ids=ascii)
 def test_hostile_text_acts_nowhere_in_what_more_is_known(text: str) -> None:
     page, plain = (rendered(block(samples.ONE_PLAN, _known_with(one))) for one in (text, "plain"))
     assert page.tags == plain.tags
@@ -164,7 +166,7 @@ def test_a_title_is_one_short_line() -> None:
     assert text.endswith("…")
 
 
-@pytest.mark.parametrize("text", samples.HOSTILE_TEXTS, ids=range(len(samples.HOSTILE_TEXTS)))
+@pytest.mark.parametrize("text", EVERY_HOSTILE_TEXT, ids=ascii)
 def test_no_text_from_outside_reaches_a_title(text: str) -> None:
     _, plan = samples.hostile(text)
     assert title(plan) == "shop to prod: api 1.4.2"
