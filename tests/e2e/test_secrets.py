@@ -26,6 +26,36 @@ INVOCATIONS: dict[str, list[list[str]]] = {
     "release": [["--verbose", "release"], ["release", "--env", "nowhere"], ["--log-format", "json", "release"]],
     "plan": [["plan"], ["--verbose", "plan", "--output", "json"], ["plan", "--only", "nothing"]],
     "pin": [["pin", "api=:nowhere"], ["pin", "api"], ["--verbose", "pin", "api=:0", "--dry-run"]],
+    "matrix": [
+        ["matrix"],
+        ["--verbose", "matrix", "--all", "--unbuilt", "--output", "github"],
+        ["matrix", "--base", "x"],
+    ],
+    "build": [
+        ["--verbose", "build", "--image", "api", "--record", "../records/"],
+        ["build", "--image", "nothing", "--record", "../records/"],
+    ],
+    "handoff": [
+        ["--verbose", "handoff", "--records", "../records/", "--dry-run"],
+        ["handoff", "--records", "../seed/.hybrid-ci/environments.yaml"],
+    ],
+    "doctor": [["--verbose", "doctor"], ["doctor", "--env", "nowhere", "--output", "markdown"]],
+    "generate": [["generate", "github"], ["generate", "gitlab", "--check"], ["generate", "nothing"]],
+    "promote": [
+        ["--verbose", "promote", "--from", "dev", "--to", "staging"],
+        ["promote", "--from", "dev", "--to", "staging", "--dry-run", "--output", "json"],
+        ["promote", "--from", "dev", "--to", "staging", "--gitops", "https://x:y@g.example/z"],
+    ],
+    "hold": [
+        ["--verbose", "hold", "set", "api", "--env", "dev", "--reason", "incident 42"],
+        ["hold", "list", "--output", "json"],
+        ["hold", "lift", "api", "--env", "nowhere", "--reason", "over"],
+    ],
+    "veto": [
+        ["--verbose", "veto", "set", f"sha256:{'0' * 64}", "--env", "dev", "--reason", "loses orders"],
+        ["veto", "list", "--output", "markdown"],
+        ["veto", "lift", "sha256:nothing", "--env", "dev", "--reason", "over"],
+    ],
     "pins": [["pins", "../seed"], ["pins", "nowhere"]],
     "set-image": [["set-image", "r.example/x:1", "../seed", "--dry-run"], ["set-image"]],
     "forge": [["forge", "list", "../gitops.git"], ["forge", "show", "../gitops.git", "99"]],
@@ -33,7 +63,11 @@ INVOCATIONS: dict[str, list[list[str]]] = {
     "diff": [["diff", "dev", "staging"], ["--verbose", "diff", "--pr", "99"], ["diff", "dev", "nowhere"]],
     "drift": [["drift"], ["--verbose", "drift", "--output", "json"], ["drift", "--only", "nothing"]],
     "history": [["history", "--env", "dev"], ["--verbose", "history", "--env", "nowhere"]],
-    "status": [["status"], ["--verbose", "status", "--output", "json"], ["status", "--gitops", "https://x:y@g.example/z"]],
+    "status": [
+        ["status"],
+        ["--verbose", "status", "--output", "json"],
+        ["status", "--gitops", "https://x:y@g.example/z"],
+    ],
 }
 
 
