@@ -108,7 +108,7 @@ def branch(web: str, one: Project, name: str, sha: str) -> Json:
         "protected": name in one.protected,
         "developers_can_push": False,
         "developers_can_merge": False,
-        "can_push": True,
+        "can_push": name not in one.protected,  # as `allowed to push: no one` has it
         "default": name == "main",
         "web_url": f"{web}/{one.path}/-/tree/{name}",
     }
