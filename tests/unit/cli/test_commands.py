@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from pathlib import Path
 
 import pytest
 import typer
@@ -11,6 +12,8 @@ import typer
 from orchestrator.cli.app import app
 from orchestrator.cli.commands import COMMANDS, GLOBAL_OPTIONS, overview
 from tests.unit.cli.conftest import Cli, run_apart
+
+PAGE = (Path(__file__).resolve().parents[3] / "docs/cli.md").read_text("utf-8")
 
 
 def summary(name: str) -> str:
@@ -42,6 +45,30 @@ def test_the_overview_lists_the_same_commands_and_options_as_the_application(cli
     ours = {word.strip(",") for option, _ in GLOBAL_OPTIONS for word in option.split() if word.startswith("-")}
     theirs = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     assert ours | {"--show-completion"} == theirs
+
+
+def test_the_page_has_a_place_for_each_command() -> None:
+    headings = [names.split(", ") for names in re.findall(r"^## ([a-z-]+(?:, [a-z-]+)*)$", PAGE, re.MULTILINE)]
+    assert sorted(name for names in headings for name in names) == sorted(COMMANDS)
+
+
+def test_the_page_names_every_document_that_has_a_schema() -> None:
+    from orchestrator.cli.schema import Document
+
+    assert f"`schema {'|'.join(Document)}`" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("shell", "begins"), [("bash", "_hybrid_ci_completion()"), ("zsh", "#compdef"), ("fish", "complete ")]
+)
+def test_the_script_that_completes_is_printed_for_each_shell(shell: str, begins: str) -> None:
+    from tests.unit.cli.conftest import environment
+
+    ended = run_apart(env=environment(_HYBRID_CI_COMPLETE=f"source_{shell}"))
+    assert ended.code == 0
+    assert ended.out.lstrip().startswith(begins)
+    assert f"=complete_{shell} " in ended.out
+    assert f"source_{shell}" in PAGE
 
 
 def test_the_overview_fits_a_terminal_and_names_the_exit_codes() -> None:
