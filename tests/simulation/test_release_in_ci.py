@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.ci.environment import CIEnvironment
+from orchestrator.ci.environment import CIEnvironment, detect
 from orchestrator.ci.guard import Kind, Signal
 from orchestrator.core.environment import POLICY_PATH
-from orchestrator.core.errors import Refused
+from orchestrator.core.errors import ExitCode, Refused
 from orchestrator.core.release import TestsFailed
 from orchestrator.engine.stage import State
 from orchestrator.gitops.outcome import Opened
+from pipelines.building import BuildOptions, build
 from pipelines.release import ReleaseOptions, release
 from tests.simulation.workshop import Workshop
 from tests.unit.gitops.changes import POLICY
@@ -43,6 +44,48 @@ def test_a_release_is_made_from_a_ref_that_the_policy_lists(tmp_path: Path) -> N
             in_ci(workshop, ref)
     assert workshop.engine.faults.calls["build"] == 0
     in_ci(workshop)
+
+
+# What each CI says of a run: for a branch that the policy lists, for one that it does not, for a pull request.
+SAID: dict[str, tuple[dict[str, str], dict[str, str], dict[str, str]]] = {
+    "github": (
+        {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/heads/main"},
+        {"GITHUB_REF": "refs/heads/feature"},
+        {"GITHUB_EVENT_NAME": "pull_request", "GITHUB_REF": "refs/pull/7/merge", "GITHUB_HEAD_REF": "main"},
+    ),
+    "gitlab": (
+        {"GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "push", "CI_COMMIT_BRANCH": "main"},
+        {"CI_COMMIT_BRANCH": "feature"},
+        {"CI_PIPELINE_SOURCE": "merge_request_event", "CI_MERGE_REQUEST_IID": "7", "CI_COMMIT_BRANCH": ""},
+    ),
+    "jenkins": (
+        {"JENKINS_URL": "https://jenkins.example/", "BRANCH_NAME": "main"},
+        {"BRANCH_NAME": "feature"},
+        {"BRANCH_NAME": "PR-7", "CHANGE_ID": "7", "CHANGE_TARGET": "main"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_release_for_another_branch_or_a_pull_request_is_refused_by_what_the_ci_says(
+    name: str, tmp_path: Path
+) -> None:
+    """The checkout says main each time: it is the CI that tells what the run is for."""
+    workshop = workshop_with(tmp_path, "release-refs: [main]\n")
+    base, other, pull_request = SAID[name]
+    for more, told in ((other, "is not made from refs/heads/feature"), (pull_request, "not made for a pull request")):
+        job = replace(workshop.job(), ci=detect(base | more))
+        assert job.ci.name == name
+        with pytest.raises(Refused, match=told) as caught:
+            release(workshop.ports(), job, ReleaseOptions())
+        assert caught.value.exit_code is ExitCode.REFUSED
+        assert caught.value.hint
+        with pytest.raises(Refused, match=told):
+            build(workshop.ports(), job, BuildOptions(("api",)))
+    assert workshop.engine.faults.calls["build"] == 0
+    assert workshop.town.pulls() == []
+    release(workshop.ports(), replace(workshop.job(), ci=detect(base)), ReleaseOptions())
+    assert len(workshop.town.open_pulls()) == 1
 
 
 def test_an_identity_of_the_registrys_cloud_is_taken_where_the_policy_names_it(tmp_path: Path) -> None:
