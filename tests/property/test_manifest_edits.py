@@ -76,6 +76,7 @@ def test_every_pin_is_found_and_nothing_else(random: Random) -> None:
     assert found == sorted(str(ImageReference.parse(image).repository) for image in planted)
 
 
+@pytest.mark.scenario(number=88)
 @pytest.mark.parametrize("seed", range(4))
 def test_ten_thousand_fuzzed_manifests_have_no_collateral_edit(seed: int) -> None:
     random = Random(seed)

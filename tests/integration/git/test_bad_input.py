@@ -64,6 +64,7 @@ def test_lfs_pointers_are_read_as_they_are(tmp_path: Path) -> None:
         assert client.files(world.tip, ["big.yaml"]) == {RepoPath("big.yaml"): pointer}
 
 
+@pytest.mark.scenario(number=100)
 def test_a_hundred_thousand_files_in_one_folder(tmp_path: Path) -> None:
     """One of them is read and changed: the others cost their names, nothing more."""
     with served(tmp_path, {}) as world:

@@ -107,7 +107,22 @@ _MACHINE = {
     86: "the engine restarts in the middle of a build",
     87: "the system kills a child for its memory",
 }
-SCENARIOS = {**_GIT, **_FORGE, **_REGISTRY, **_MACHINE}
+# 97 (a release after a rollback) and 98 (a rollback to an image that is gone) are about the rollback, which hybrid-ci
+# does not have yet.
+_CONTENT = {
+    88: "ten thousand manifests at random",
+    89: "line endings, a byte order mark, tabs, anchors, comments and block scalars",
+    90: "the image in a comment, a string or another field",
+    91: "the same image in two documents of one file",
+    92: "a release of several files",
+    93: "no manifest in the environment that is promoted to",
+    94: "a kustomize entry that has a new name already",
+    95: "broken YAML elsewhere, and in the way",
+    96: "a promotion copies the digest, whatever the tags say",
+    99: "a Secret in plain text in the same folder",
+    100: "a repository of 100,000 files",
+}
+SCENARIOS = {**_GIT, **_FORGE, **_REGISTRY, **_MACHINE, **_CONTENT}
 
 _GITHUB, _GITLAB, _SIMULATED = "tests/integration/github", "tests/integration/gitlab", "tests/simulation"
 # Where a scenario of the forge has to be tested; those that are not named here: on either forge, over HTTP.
