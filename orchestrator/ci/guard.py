@@ -32,18 +32,18 @@ _LONGEST_VALUE = 1 << 20
 
 # Identities of a cloud, by the provider that the policy names: who has one can ask for a cluster's credential.
 _CLOUD_VARIABLES = {
-    "aws": (
-        "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    ),
+    "aws": ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
     "gcp": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_GHA_CREDS_PATH"),
     "azure": ("AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE"),
     "digitalocean": ("DIGITALOCEAN_ACCESS_TOKEN",),
     "ibm": ("IBMCLOUD_API_KEY",),
     "teleport": ("TELEPORT_IDENTITY_FILE", "TELEPORT_IDENTITY"),
 }  # fmt: skip
-_CLOUD_PREFIXES = {"gcp": "CLOUDSDK_AUTH_"}
-_CLOUD_FILES = {"aws": ".aws/credentials", "azure": ".azure", "teleport": ".tsh"}
+_CLOUD_PREFIXES = {"aws": "AWS_CONTAINER_CREDENTIALS_", "gcp": "CLOUDSDK_AUTH_"}
+_CLOUD_FILES = {
+    "aws": ".aws/credentials", "gcp": ".config/gcloud/application_default_credentials.json", "azure": ".azure",
+    "teleport": ".tsh",
+}  # fmt: skip
 # Those with a registry of their own. The policy can name no other.
 REGISTRY_IDENTITIES = ("aws", "gcp", "azure", "digitalocean", "ibm")
 _CLIENTS = ("kubectl", "helm", "argocd", "oc")

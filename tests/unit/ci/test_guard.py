@@ -285,6 +285,7 @@ CLOUDS = {
     "AWS_WEB_IDENTITY_TOKEN_FILE": "aws",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "aws",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI": "aws",
+    "AWS_CONTAINER_CREDENTIALS_OF_TOMORROW": "aws",
     "GOOGLE_APPLICATION_CREDENTIALS": "gcp",
     "GOOGLE_GHA_CREDS_PATH": "gcp",
     "CLOUDSDK_AUTH_ACCESS_TOKEN": "gcp",
@@ -306,9 +307,15 @@ def test_a_cloud_identity_is_a_signal_of_its_provider(name: str, provider: str, 
     assert names({name: ""}, tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "provider"), {".aws/credentials": "aws", ".azure": "azure", ".tsh": "teleport"}.items()
-)
+HOMES = {
+    ".aws/credentials": "aws",
+    ".config/gcloud/application_default_credentials.json": "gcp",
+    ".azure": "azure",
+    ".tsh": "teleport",
+}
+
+
+@pytest.mark.parametrize(("name", "provider"), HOMES.items())
 def test_a_cloud_login_in_the_home_is_a_signal(name: str, provider: str, tmp_path: Path) -> None:
     place(tmp_path, f"/home/runner/{name}")
     (found,) = signals({"HOME": "/home/runner"}, tmp_path)
