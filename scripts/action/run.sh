@@ -29,7 +29,7 @@ while IFS= read -r line; do
     [[ $line =~ ^([A-Za-z_][A-Za-z0-9_]*)=(.*)$ ]] || fail "the input secrets has a line that is not NAME=value"
     name=${BASH_REMATCH[1]}
     case $name in
-    GITHUB_* | RUNNER_* | PATH | HOME | IFS | SHELL | ENV | BASH* | LD_* | PYTHON*) fail "the input secrets may not set $name" ;;
+    GITHUB_* | RUNNER_* | INPUT_* | PROGRAM | PATH | HOME | IFS | SHELL | ENV | BASH* | LD_* | PYTHON*) fail "the input secrets may not set $name" ;;
     esac
     export "$name=${BASH_REMATCH[2]}"
 done <<<"${INPUT_SECRETS:-}"

@@ -109,8 +109,12 @@ def test_further_secrets_are_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["PATH=/evil", "LD_PRELOAD=x", "GITHUB_OUTPUT=x", "PYTHONPATH=x", "BASH_ENV=x", "no", "a b=c"]
-)
+    "line",
+    [
+        "PATH=/evil", "LD_PRELOAD=x", "GITHUB_OUTPUT=x", "PYTHONPATH=x", "BASH_ENV=x", "PROGRAM=/evil",
+        "INPUT_COMMAND=release", "no", "a b=c",
+    ],
+)  # fmt: skip
 def test_a_secret_can_not_be_a_variable_that_acts(line: str, tmp_path: Path) -> None:
     assert run(tmp_path, command="build", secrets=line) == ([], {})
 
