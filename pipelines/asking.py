@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,8 @@ def ask_http(gate: HttpGate, variables: Mapping[str, str], ca_bundle: Path | Non
 
 def ask_command(gate: CommandGate, subject: Subject) -> CommandAnswer | NoAnswer:
     """What the tool prints. It reads the change as JSON on its standard input, and works in an empty folder."""
+    if shutil.which(gate.argv[0]) is None:  # what cuts it off from the network would say no more than 127
+        return NoAnswer(f"{gate.argv[0]} is not installed")
     if not gate.network and not _can_cut_off():
         return NoAnswer(
             "this machine can't keep a command from the network (unshare does not work here); "

@@ -175,8 +175,9 @@ def test_a_tool_that_talks_without_end_gives_no_verdict(tool: Path) -> None:
 
 
 def test_a_tool_that_is_not_installed_gives_no_verdict() -> None:
-    answer = ask_command(CommandGate("budget", ("no-such-tool-here",), network=True), SUBJECT)
-    assert answer == NoAnswer("no-such-tool-here is not installed")
+    for network in (True, False):
+        answer = ask_command(CommandGate("budget", ("no-such-tool-here",), network=network), SUBJECT)
+        assert answer == NoAnswer("no-such-tool-here is not installed")
 
 
 def test_what_a_failing_tool_complains_of_is_kept(tool: Path) -> None:
