@@ -158,3 +158,10 @@ def test_the_lock_names_every_dependency_with_hashes() -> None:
     locked = dict(re.findall(r"^([a-z0-9.-]+)==([^ ]+)", lock, re.MULTILINE))
     assert wanted | {"hatchling"} <= set(locked)
     assert lock.count("--hash=sha256:") >= len(locked)
+
+
+def test_no_client_of_a_cluster_or_a_cloud_is_among_the_dependencies() -> None:
+    locked = re.findall(r"^([a-z0-9.-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    clients = r"kube|openshift|helm|argo|\bhera\b|boto|awscli|azure|google|gcloud|openstack"
+    assert len(locked) > 10
+    assert [name for name in locked if re.search(clients, name)] == []
