@@ -237,6 +237,25 @@ def test_gitlabs_injected_kubeconfig_has_its_own_explanation(tmp_path: Path) -> 
     assert "GitLab" not in elsewhere.removal
 
 
+def test_the_page_names_every_signal_that_a_waiver_can_name(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs/security.md").read_text("utf-8")
+    for name in (".kube/config", ".config/argocd/config", *HOMES):
+        place(tmp_path, f"/home/{name}")
+    for name in ("/etc/kubernetes/admin.conf", "/etc/rancher/k3s/k3s.yaml", "/var/run/docker.sock"):
+        place(tmp_path, name)
+    place(tmp_path, "/var/run/secrets/kubernetes.io/serviceaccount/token")
+    for name in ("kubectl", "helm", "argocd", "oc"):
+        place(tmp_path, f"/bin/{name}")
+    environment = dict.fromkeys([*TOKENS, *CLOUDS], CANARY)
+    environment |= {"HOME": "/home", "PATH": "/bin", "KUBERNETES_SERVICE_HOST": "x", "KUBECONFIG": "/home/.kube/config"}
+    found = names(environment, tmp_path)
+    assert len(found) >= len(environment)
+    by_prefix = [name for name in found if name.startswith(("AWS_CONTAINER_CREDENTIALS_", "CLOUDSDK_AUTH_"))]
+    assert [name for name in found if f"`{name}`" not in page and name not in by_prefix] == []
+    assert "`AWS_CONTAINER_CREDENTIALS_…`" in page
+    assert "`CLOUDSDK_AUTH_…`" in page
+
+
 # --- in CI and on a person's terminal -----------------------------------------------------------------------------
 
 
