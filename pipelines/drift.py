@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from orchestrator.manifests.running import Files
 from pipelines.drift_finding import Finding, Kind
 from pipelines.drift_order import out_of_step
-from pipelines.drift_pins import nowhere, plaintext, read_elsewhere, unpinned, unreadable
+from pipelines.drift_pins import nowhere, plaintext, read_bases, read_elsewhere, unpinned, unreadable
 from pipelines.drift_registry import moved_tags
 from pipelines.looking import Looking, Place, Scene, Wanted, chosen_images, look, read_places
 
@@ -47,7 +47,7 @@ def drift(looking: Looking, wanted: Wanted, kinds: Collection[Kind] = frozenset(
         Kind.UNREADABLE: lambda: unreadable(looking, scene, seen, images, narrow=bool(wanted.images)),
         Kind.MOVED_TAG: lambda: moved_tags(looking.ports.registry, seen, images, unanswered),
         Kind.NO_ENVIRONMENT: lambda: nowhere(looking, scene, places, elsewhere) if _is_all(wanted) else iter(()),
-        Kind.PLAINTEXT_SECRET: lambda: plaintext(seen, elsewhere),
+        Kind.PLAINTEXT_SECRET: lambda: plaintext(seen, [elsewhere, *read_bases(looking, scene, seen)]),
     }
     found = [finding for kind, search in searches.items() if kind in kinds for finding in search()]
     if _ORDER & set(kinds):

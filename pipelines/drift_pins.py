@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from orchestrator.core.errors import Refused
 from orchestrator.core.image import Repository
 from orchestrator.core.names import RepoPath
+from orchestrator.gitops.base import Unreadable
 from orchestrator.manifests.forms import name_of
 from orchestrator.manifests.model import Pin
 from orchestrator.manifests.options import DEFAULT
@@ -13,6 +15,7 @@ from orchestrator.manifests.plaintext import plaintext_secrets
 from orchestrator.manifests.running import Files
 from pipelines.drift_finding import Finding, Kind
 from pipelines.looking import Looking, Place, Scene
+from pipelines.rendering_files import referred
 
 _MANIFESTS = ("**/*.yaml", "**/*.yml", "**/*.json")
 _NO_MANIFESTS = frozenset({"docs", "node_modules", "vendor", "crds"})
@@ -61,10 +64,10 @@ def unreadable(
                 )
 
 
-def plaintext(places: Sequence[Place], elsewhere: Files) -> Iterator[Finding]:
+def plaintext(places: Sequence[Place], elsewhere: Sequence[Files]) -> Iterator[Finding]:
     """Secrets whose values can be read; the values are told to nobody."""
     told: set[str] = set()
-    sides = [*((place.name, place.files) for place in places), (None, elsewhere)]
+    sides = [*((place.name, place.files) for place in places), *((None, files) for files in elsewhere)]
     for name, files in sides:
         for path, content in sorted(files.items()):
             for secret in plaintext_secrets(path, content):
@@ -78,6 +81,19 @@ def plaintext(places: Sequence[Place], elsewhere: Files) -> Iterator[Finding]:
                         "change the credential, then encrypt the file (SOPS), seal it, or fetch it (ExternalSecret)",
                         name,
                     )
+
+
+def read_bases(looking: Looking, scene: Scene, places: Sequence[Place]) -> Iterator[Files]:
+    """What the environments' kustomizations load from outside of their own paths, branch by branch.
+
+    Where that can't be followed (a symlink, thousands of files) a warning says so.
+    """
+    for branch in dict.fromkeys(place.branch for place in places):
+        own = {path: content for place in places if place.branch == branch for path, content in place.files.items()}
+        try:
+            yield referred(looking.ports.repository, scene.tips[branch], own)
+        except (Refused, Unreadable) as error:
+            looking.ports.reporter.warn(f"the bases on {branch} are not searched for Secrets: {error.message}")
 
 
 def read_elsewhere(looking: Looking, scene: Scene, places: Sequence[Place]) -> Files:

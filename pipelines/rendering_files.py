@@ -56,19 +56,38 @@ def gather(repository: GitOpsRepository, commit: CommitId, roots: Sequence[RepoP
 
     Raises Refused for more than a renderer should be given, Unreadable for a symlink among them, and RemoteError.
     """
-    files: dict[RepoPath, bytes] = {}
+    return _followed(repository, commit, {}, {_files_of(root) for root in roots})
+
+
+def referred(repository: GitOpsRepository, commit: CommitId, files: Mapping[RepoPath, bytes]) -> dict[RepoPath, bytes]:
+    """The files that the kustomizations among these refer to, and so on; those that are here already left out.
+
+    Raises as ``gather`` does.
+    """
+    wanted = {place for place in _places_named(files) if not _is_there(files, place)}
+    found = _followed(repository, commit, files, wanted)
+    return {path: content for path, content in found.items() if path not in files}
+
+
+def _followed(
+    repository: GitOpsRepository, commit: CommitId, begun: Mapping[RepoPath, bytes], wanted: set[str]
+) -> dict[RepoPath, bytes]:
+    """What is here already, with the wanted files and all that they lead to: one question a round."""
+    files = dict(begun)
     asked: set[str] = set()
-    wanted = {_files_of(root) for root in roots}
+    size = 0
     for _ in range(_MOST_ROUNDS):
-        wanted -= asked
+        wanted = wanted - asked
         if not wanted:
             return files
         asked |= wanted
-        files |= repository.files(commit, sorted(wanted))
-        if len(files) > _MOST_FILES or sum(map(len, files.values())) > _MOST_BYTES:
-            raise Refused("there are too many files to render them here")
-        wanted = {place for place in _places_named(files) if not _is_there(files, place)}
-    raise Refused("the kustomizations refer to each other too deeply to render them here")
+        found = {path: text for path, text in repository.files(commit, sorted(wanted)).items() if path not in files}
+        files |= found
+        size += sum(map(len, found.values()))
+        if len(files) - len(begun) > _MOST_FILES or size > _MOST_BYTES:
+            raise Refused("there are too many files to read them all here")
+        wanted = {place for place in _places_named(found) if not _is_there(files, place)}
+    raise Refused("the kustomizations refer to each other too deeply to follow them here")
 
 
 def check_references(files: Mapping[RepoPath, bytes], root: RepoPath) -> None:

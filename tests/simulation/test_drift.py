@@ -13,6 +13,7 @@ from orchestrator.core.override import Override, OverrideKind
 from pipelines.drift import Drift, drift
 from pipelines.drift_finding import Finding, Kind
 from pipelines.looking import Wanted
+from tests.servers.git_repositories import Link
 from tests.simulation.past import API, WORKER, Past, change, image, kustomization, path
 from tests.simulators.registry import SimulatedRegistry
 
@@ -267,6 +268,41 @@ def test_secrets_of_no_environment_are_found_where_the_whole_repository_is_looke
     assert look(past, Kind.PLAINTEXT_SECRET).findings == ()
     (found,) = look(past, Kind.PLAINTEXT_SECRET, application=None).findings
     assert found.environment is None
+
+
+def test_secrets_in_the_bases_that_an_environment_loads_are_found_too() -> None:
+    generator = b"secretGenerator:\n- {name: a, literals: [k=v]}\n"
+    overlay = b"resources: [../base, https://example.com/x]\n" + kustomization(image(API))
+    past = Past().begin(
+        {
+            path("dev"): overlay,
+            "apps/shop/base/kustomization.yaml": b"resources: [../../common]\n" + generator,
+            "apps/common/kustomization.yaml": b"resources: [db.yaml]\n",
+            "apps/common/db.yaml": SECRET,
+            "apps/unused/db.yaml": SECRET,
+        }
+    )
+
+    found = look(past, Kind.PLAINTEXT_SECRET).findings
+
+    assert [one.where for one in found] == ["apps/common/db.yaml:4", "apps/shop/base/kustomization.yaml:3"]
+    whole = look(past, Kind.PLAINTEXT_SECRET, application=None).findings
+    assert [one.where for one in whole] == [
+        "apps/common/db.yaml:4",
+        "apps/shop/base/kustomization.yaml:3",
+        "apps/unused/db.yaml:4",
+    ]
+
+
+def test_bases_that_can_not_be_followed_are_told() -> None:
+    past = Past().begin(
+        {path("dev"): b"resources: [../link]\n" + kustomization(image(API)), "apps/shop/link": Link("../x")}
+    )
+
+    result = look(past, Kind.PLAINTEXT_SECRET)
+
+    assert (result.findings, result.unanswered) == ((), ())
+    assert any("the bases on main are not searched for Secrets" in line for line in past.reporter.warnings)
 
 
 # --- all of it -----------------------------------------------------------------------------------------------------

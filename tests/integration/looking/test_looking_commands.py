@@ -192,7 +192,9 @@ def test_diff_refuses_what_it_cannot_compare(told: World, arguments: list[str]) 
 
 
 def test_drift_ends_with_0_and_with_1_by_what_it_finds(own: World) -> None:
-    quiet = run(own, "drift", "--ignore", "moved-tag")
+    based = run(own, "drift", "--only", "plaintext-secret")
+    assert (based.returncode, "apps/shop/base/token.yaml:4" in based.stdout) == (1, True)
+    quiet = run(own, "drift", "--ignore", "moved-tag", "--ignore", "plaintext-secret")
     assert (quiet.returncode, quiet.stdout) == (0, "nothing found in 3 environments\n")
 
     own.commit({"apps/shop/overlays/dev/proxy.yaml": b"image: nginx:1.27\n"}, "Add a proxy")
