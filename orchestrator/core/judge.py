@@ -162,9 +162,13 @@ def _moves_forward(gate: OrderGate, subject: Subject, one: Moving, facts: Facts)
     return verdict
 
 
+_FROM_TRAILERS = frozenset({OrderRule.SEQUENCE, OrderRule.ANCESTRY})
+
+
 def _unknown_hint(rule: OrderRule) -> str:
+    lost = " (a squash by hand drops the trailers that tell it)" if rule in _FROM_TRAILERS else ""
     other = "choose another order rule for this image in the policy (ancestry, sequence, semver, none)"
-    return f"the rule is {rule}; allow it once with --allow-unknown-order REASON, or {other}"
+    return f"the rule is {rule}{lost}; allow it once with --allow-unknown-order REASON, or {other}"
 
 
 def _came_through(gate: OrderGate, subject: Subject, one: Moving, earlier: str, facts: Facts) -> Verdict:

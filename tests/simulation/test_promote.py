@@ -15,7 +15,7 @@ from orchestrator.core.change import Action, branch_for
 from orchestrator.core.errors import ConfigurationError, Conflict, ExitCode, HybridCIError, Refused, RemoteError
 from orchestrator.core.holds import Hold, Veto
 from orchestrator.core.image import Repository
-from orchestrator.core.names import CommitId
+from orchestrator.core.names import CommitId, RepoPath
 from orchestrator.core.order import Ancestry
 from orchestrator.core.override import Override, OverrideKind
 from orchestrator.core.trailers import read_trailers
@@ -202,6 +202,26 @@ def test_images_that_belong_to_others_stay_where_they_are(fleet: Fleet) -> None:
     assert states(result) == {"staging": "opened"}
     with pytest.raises(Refused, match="not allowed"):
         fleet.promote("dev", "staging", images=(str(other),))
+
+
+def test_a_base_of_squashes_that_lost_the_trailers_is_told_and_versions_still_tell_the_order(fleet: Fleet) -> None:
+    fleet.promote("dev", "staging")
+    fleet.write({path_of("staging"): manifest({API: 2, WORKER: 2})}, "Promote (#1)")  # squashed by hand
+    fleet.write({path_of("dev"): manifest({API: 3, WORKER: 3})}, "Release (#2)")
+
+    error = error_of(fleet.promote("dev", "staging"))
+
+    assert "the position of the image that" in error.details[0]
+    assert "a squash by hand drops the trailers" in str(error.hint)
+    versions = {f"1.{number}": f"1.{number}.0" for number in (2, 3)}
+    for name in ("dev", "staging"):
+        text = fleet.git.commits[fleet.tip()].files[RepoPath(path_of(name))]
+        assert isinstance(text, bytes)
+        for short, long in versions.items():
+            text = text.replace(f'"{short}"'.encode(), f'"{long}"'.encode())
+        fleet.write({path_of(name): text})
+    fleet.write({".hybrid-ci/environments.yaml": f'{POLICY}order: {{"**": semver}}\n'.encode()})
+    assert states(fleet.promote("dev", "staging", dry_run=True)) == {"staging": "planned"}
 
 
 # --- what can't move ------------------------------------------------------------------------------------------------
