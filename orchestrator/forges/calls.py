@@ -31,6 +31,8 @@ DEADLINE_SECONDS = 600.0
 PATIENCE_SECONDS = 60.0
 _READS = frozenset({"GET", "HEAD"})
 _POLL_FIRST, _POLL_LONGEST = 1.0, 15.0
+# Of all calls: what a login asks for on the way shares the deadline of what needs it.
+_CURRENT: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
 class Doubtful(RemoteError):
@@ -102,7 +104,6 @@ class Calls:
         self._exchanger = Exchanger(
             self.address, ca_bundle=ca_bundle, headers=headers, limits=limits, login_header=login_header
         )
-        self._current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
     @property
     def count(self) -> int:
@@ -116,16 +117,16 @@ class Calls:
     @contextmanager
     def operation(self) -> Iterator[Deadline]:
         """Everything inside shares one deadline; an operation inside another one shares the outer one's."""
-        outer = self._current.get()
+        outer = _CURRENT.get()
         if outer is not None:
             yield outer
             return
         deadline = Deadline(self.clock, self._seconds)
-        token = self._current.set(deadline)
+        token = _CURRENT.set(deadline)
         try:
             yield deadline
         finally:
-            self._current.reset(token)
+            _CURRENT.reset(token)
 
     def send(
         self,

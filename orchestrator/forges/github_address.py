@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.names import RemoteURL
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]+")  # no step up in a path
 _PARTS = re.compile(r"/?(?P<owner>[^/]+)/(?P<name>[^/]+?)(?:\.git)?/?")
 
 

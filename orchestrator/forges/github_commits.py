@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from github.GithubException import GithubException
 
@@ -102,7 +103,7 @@ class GitHubCommits:
 
     def _landed(self, branch: BranchName, expected: CommitId, edits: Mapping[RepoPath, bytes]) -> CommitId | None:
         """The commit, when the branch's tip is a child of the expected one that changes exactly these files."""
-        tip = self._client.get(f"/git/ref/heads/{branch}")["object"]["sha"]
+        tip = self._client.get(f"/git/ref/heads/{quote(branch.value)}")["object"]["sha"]
         if tip == expected.value:
             return None
         data = self._client.get(f"/commits/{tip}", {"per_page": _FILES})

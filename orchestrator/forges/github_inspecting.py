@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from orchestrator.core.names import BranchName
 from orchestrator.forges.base import ForgeFacts, LoginFacts, MergeMethod, TokenKind
@@ -89,7 +90,7 @@ class GitHubInspecting:
         """The details of a branch's protection are shown to administrators alone: 403 to all others, and 404 to them
         where there is none."""
         try:
-            answer = self._client.calls.send("GET", f"{self._client.root}/branches/{base}/protection")
+            answer = self._client.calls.send("GET", f"{self._client.root}/branches/{quote(base.value)}/protection")
         except LoginRefused:
             return False
         return answer.status == 200 or (answer.status == 404 and "not protected" in answer.message.lower())

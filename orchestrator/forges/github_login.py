@@ -24,7 +24,7 @@ from orchestrator.forges.limits import server_time
 
 # What the work takes, and nothing more; what an installation does not have, GitHub refuses to give (422).
 PERMISSIONS = {"contents": "write", "pull_requests": "write", "metadata": "read"}
-READS = {"statuses": "read", "checks": "read", "deployments": "read"}
+READS = {"statuses": "read", "checks": "read", "deployments": "read", "members": "read"}
 _RENEW_BEFORE = timedelta(minutes=5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from github.GithubException import GithubException
 from github.NamedUser import NamedUser
@@ -57,7 +58,9 @@ class GitHubPeople:
     def members(self, team: str) -> frozenset[str]:
         """The people of ``organisation/team``; a team without one is of the repository's owner."""
         organisation, _, slug = team.rpartition("/")
-        path = f"/orgs/{organisation or self._client.address.owner}/teams/{slug}/members"
+        path = (
+            f"/orgs/{quote(organisation or self._client.address.owner, safe='')}/teams/{quote(slug, safe='')}/members"
+        )
         try:
             return frozenset(user.login for user in self._client.pages(NamedUser, path))
         except GithubException as error:

@@ -7,6 +7,7 @@ https://docs.github.com/en/rest/repos/rules
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from github.GithubException import GithubException
 
@@ -41,8 +42,8 @@ class GitHubRules:
     def about(self, branch: BranchName) -> BranchRules | None:
         """All that is known of the branch; None when there is no such branch, or this server has no rulesets."""
         try:
-            protected = self._client.get(f"/branches/{branch}").get("protected")
-            rules = self._client.get(f"/rules/branches/{branch}", {"per_page": 100})
+            protected = self._client.get(f"/branches/{quote(branch.value)}").get("protected")
+            rules = self._client.get(f"/rules/branches/{quote(branch.value)}", {"per_page": 100})
         except GithubException as error:
             if error.status != 404:  # there is no such branch, or this server knows no rulesets yet
                 raise

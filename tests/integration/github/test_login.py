@@ -15,7 +15,7 @@ from orchestrator.core.errors import ConfigurationError, ExitCode, HybridCIError
 from orchestrator.core.names import RemoteURL
 from orchestrator.core.secret import Secret
 from orchestrator.forges.base import CommitStatus, MergeMethod, Routing, StatusState
-from orchestrator.forges.calls import LoginRefused
+from orchestrator.forges.calls import LimitTooLong, LoginRefused
 from orchestrator.forges.github import GitHubForge, GitHubSettings, app_login
 from orchestrator.forges.github_address import GitHubAddress
 from orchestrator.forges.github_login import AppLogin, BearerToken
@@ -113,6 +113,25 @@ def test_an_app_works_with_a_token_for_one_repository(world: World, app: AppLogi
         "metadata": "read",
         "statuses": "read",
     }
+
+
+def test_an_app_asks_for_the_right_to_read_teams_where_it_has_it(world: World, app: AppLogin) -> None:
+    world.server.app_permissions = {**world.server.app_permissions, "members": "read"}
+    world.server.teams["acme/platform"] = {"ada"}
+    assert world.client(login=app).members("acme/platform") == {"ada"}
+
+
+def test_the_requests_for_an_app_s_tokens_are_counted(world: World, app: AppLogin) -> None:
+    forge = world.client(login=app)
+    forge.check_access()
+    assert forge.api_calls == len(world.server.calls) == 3
+
+
+def test_a_login_that_takes_long_shares_the_deadline_of_what_needs_it(world: World, app: AppLogin) -> None:
+    world.server.fail(world.server.limited(40), TOKENS)
+    with pytest.raises(LimitTooLong):
+        world.client(login=app, seconds=30).check_access()
+    assert sum(world.clock.slept) < 30
 
 
 @pytest.mark.scenario(number=46)

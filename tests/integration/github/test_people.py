@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from orchestrator.core.errors import ConfigurationError, RemoteError
+from orchestrator.core.names import BranchName
 from orchestrator.forges.base import Review, ReviewState, Routing
 from tests.integration.github.worlds import PULLS, World, head_of
 from tests.servers.github.world import Account
@@ -149,3 +150,9 @@ def test_rules_tell_who_may_push(world: World, rulesets: dict[int, str], protect
 
     world.hosted.rules.rulesets, world.hosted.rules.protected = rulesets, protected
     assert world.forge.can_push(MAIN) is answer
+
+
+def test_a_branch_is_asked_about_by_its_whole_name(world: World) -> None:
+    world.start(BranchName("release#1"))
+    assert world.forge.can_push(BranchName("release#1")) is True
+    assert [call for call in world.server.calls if "release%231" in call.target]

@@ -42,6 +42,8 @@ def test_a_base_of_its_own_wins() -> None:
         "/srv/git/acme/gitops",
         "https://github.com/acme/..%2Fother",
         "https://github.com/a me/gitops",
+        "git@github.com:../gitops",
+        "git@github.com:acme/..",
     ],
 )
 def test_a_url_that_is_no_github_repository_is_refused(url: str) -> None:
