@@ -196,10 +196,20 @@ def _one_version_each(found: Compared) -> Compared:
         versions.setdefault(one.image.repository, set()).add(one.image)
     several = {repository for repository, images in versions.items() if len(images) > 1}
     left = [
-        NotCopied(one, f"it runs in several versions: {', '.join(sorted(map(str, versions[one])))}", _where(found, one))
+        NotCopied(
+            one,
+            "its containers run several versions, and a promotion brings one: "
+            + ", ".join(_short(image) for image in sorted(versions[one], key=str)),
+            _where(found, one),
+        )
         for one in sorted(several)
     ]
     return Compared(tuple(one for one in found.copied if one.image.repository not in several), (*found.left, *left))
+
+
+def _short(image: ImageReference) -> str:
+    digest = image.digest.short if image.digest is not None else ""
+    return f"{image.tag} {digest}".strip() if image.tag is not None else digest
 
 
 def _where(found: Compared, repository: Repository) -> str:

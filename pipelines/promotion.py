@@ -118,6 +118,9 @@ class PromotionResult:
         return None
 
 
+_LEFT_HINT = "correct the files, or name the images that shall go without it with --image"
+
+
 def _refusal(refused: Sequence[Promoted]) -> Refused:
     names = ", ".join(one.environment.name for one in refused[:_TOLD])
     reasons = [(one.environment.name, reason, hint) for one in refused for reason, hint in _reasons(one)]
@@ -128,7 +131,9 @@ def _refusal(refused: Sequence[Promoted]) -> Refused:
 
 def _reasons(one: Promoted) -> list[tuple[str, str | None]]:
     told: list[tuple[str, str | None]] = [
-        (f"{left.repository}: {left.reason}", None) for left in one.left if left.refused
+        (f"{left.repository}: {left.reason}" + (f" ({left.where})" if left.where else ""), _LEFT_HINT)
+        for left in one.left
+        if left.refused
     ]
     told += [(f"{v.gate}: {v.reason}", v.hint) for v in one.verdicts if v.result is Result.REFUSE]
     if one.error is not None:
