@@ -101,8 +101,9 @@ def test_an_environment_that_is_committed_to_needs_no_forge(workshop: Workshop) 
     assert isinstance(result.outcome, Committed)
     record = record_of(result, workshop.town.clock.now())
     assert (record.state, record.branch, record.commit) == ("committed", "lab", str(result.outcome.commit))
-    with pytest.raises(ConfigurationError, match="there is no forge"):
+    with pytest.raises(ConfigurationError, match="there is no forge") as caught:
         release(ports, workshop.job(), ReleaseOptions())
+    assert "github, gitlab, or the path of a local forge" in str(caught.value.hint)
 
 
 def test_a_shallow_checkout_is_warned_about(workshop: Workshop) -> None:

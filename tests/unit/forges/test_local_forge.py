@@ -166,6 +166,14 @@ def test_approvals_of_an_older_head_do_not_let_a_merge_through(home: Home) -> No
         home.forge().merge(home.pull.number, newer)
 
 
+def test_a_wish_that_was_called_off_is_not_granted(home: Home) -> None:
+    git(home.bare, "config", "hybrid-ci.requiredApprovals", "1")
+    home.forge().merge_when_ready(home.pull.number, home.head, None)
+    assert home.forge().call_off_merge(home.pull.number)
+    assert not home.forge().call_off_merge(home.pull.number)
+    assert home.forge("ada").approve(home.pull.number).state is State.OPEN
+
+
 @pytest.mark.parametrize("value", ["many", "-1", "1.5"])
 def test_a_setting_that_is_no_number_stops_the_merge(home: Home, value: str) -> None:
     git(home.bare, "config", "hybrid-ci.requiredApprovals", value)
