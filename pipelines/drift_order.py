@@ -12,7 +12,7 @@ from orchestrator.core.gates import OrderGate
 from orchestrator.core.image import Digest, ImageReference, Repository
 from orchestrator.core.names import BranchName
 from orchestrator.core.order import OrderRule, Version
-from orchestrator.gitops.provenance import Skipped, known_of, skipped_in, still_open
+from orchestrator.gitops.provenance import Skipped, by_original_names, known_of, skipped_in, still_open
 from pipelines.drift_finding import Finding, Kind
 from pipelines.looking import Looking, Place, Scene, versions
 from pipelines.looking_timeline import Trail, moves, trails_of
@@ -50,7 +50,8 @@ class _Steps:
             for version in versions(place.side, image)
             if version.digest is not None
         ]
-        ledger = [landed for trail in self.trails.values() for landed in trail.ledger]
+        landed = (one for trail in self.trails.values() for one in trail.ledger)
+        ledger = by_original_names(landed, self.scene.policy.originals)
         self.skips = still_open((one for one in skipped_in(ledger) if one.left_out in self.places), runs)
         wanted = {(run.repository, run.digest) for run in runs}
         self._known = known_of(ledger, wanted)

@@ -36,9 +36,10 @@ def unpinned(looking: Looking, places: Sequence[Place], images: Sequence[Reposit
 
 def _how_to_pin(place: Place, pin: Pin, name: str | None) -> str:
     tag = pin.image.tag or "TAG"
-    if name is not None:
+    here = place.environment.local(pin.image.repository)
+    if name is not None and here == pin.image.repository:
         return f"hybrid-ci pin {name}=:{tag} --env {place.name}"
-    return f"hybrid-ci set-image {pin.image.repository}:{tag}@sha256:… {pin.path}"
+    return f"hybrid-ci set-image {here}:{tag}@sha256:… {pin.path}"
 
 
 def unreadable(

@@ -34,6 +34,7 @@ from orchestrator.core.gates import ApprovalsGate, CommandGate, HttpGate, OrderG
 from orchestrator.core.holds import Hold, Veto
 from orchestrator.core.image import PinnedImage
 from orchestrator.core.judge import judge
+from orchestrator.core.mirrors import Originals
 from orchestrator.core.names import BranchName, CommitId
 from orchestrator.core.order import Ancestry
 from orchestrator.core.verdict import Verdict
@@ -126,10 +127,11 @@ def _runs(sources: Sources, policy: Policy, tip: CommitId, subjects: Sequence[Su
     tips[policy.base.ref] = tip
     scope = subjects[0].scope
     found: list[Run] = []
+    originals = policy.originals
     for branch, members in branches.items():
         if branch.ref in tips:
             watched = Watched(scope, tuple(policy.environment(name) for name in members))
-            found += _runs_on(sources, watched, tips[branch.ref], subjects)
+            found += _runs_on(sources, watched, tips[branch.ref], subjects, originals)
     return tuple(found)
 
 
@@ -142,10 +144,12 @@ def _soaks(subject: Subject) -> tuple[SoakGate, ...]:
     return tuple(gate for gate in subject.environment.all_gates if isinstance(gate, SoakGate))
 
 
-def _runs_on(sources: Sources, watched: Watched, tip: CommitId, subjects: Sequence[Subject]) -> tuple[Run, ...]:
-    wanted = {(one.repository, one.image.digest) for subject in subjects for one in subject.images}
+def _runs_on(
+    sources: Sources, watched: Watched, tip: CommitId, subjects: Sequence[Subject], originals: Originals
+) -> tuple[Run, ...]:
+    wanted = {(one.known_as, one.image.digest) for subject in subjects for one in subject.images}
     files = sources.repository.files(tip, watched.patterns)
-    runs = tuple(run for run in runs_in(watched, files) if (run.repository, run.digest) in wanted)
+    runs = tuple(run for run in runs_in(watched, files) if (originals(run.repository), run.digest) in wanted)
     names = {one.name for one in watched.environments}
     longest = [
         gate.seconds
@@ -153,10 +157,10 @@ def _runs_on(sources: Sources, watched: Watched, tip: CommitId, subjects: Sequen
         for gate in _soaks(subject)
         if names.intersection(soaked_in(gate, subject.environment))
     ]
-    if not longest or not runs:
-        return runs
-    oldest = sources.clock.now() - timedelta(seconds=max(longest))
-    return since(sources.repository, watched, tip, runs, oldest)
+    if longest and runs:
+        oldest = sources.clock.now() - timedelta(seconds=max(longest))
+        runs = since(sources.repository, watched, tip, runs, oldest)
+    return tuple(replace(run, repository=originals(run.repository)) for run in runs)
 
 
 # --- what the registry, the records and the source history say -----------------------------------------------------

@@ -134,10 +134,10 @@ def _entry(moved: Sequence[Moved]) -> Entry:
 
 def _change(step: Step, environment: str, moved: Sequence[Moved]) -> Change | None:
     """What the trailers say, when it is about one of these very pins."""
-    became = {(one.image, version.digest) for one in moved for version in one.after}
+    became = {version.digest for one in moved for version in one.after}
     for landed in landed_by([step]):
         change = landed.change
-        if change.environment == environment and any((pin.repository, pin.digest) in became for pin in change.pins):
+        if change.environment == environment and any(pin.digest in became for pin in change.pins):
             return change
     return None
 

@@ -7,17 +7,18 @@ environments; every environment of a branch is read in one batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.core.environment import Environment, Policy
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import ImageReference, Repository
+from orchestrator.core.mirrors import Originals
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.core.patterns import matches
 from orchestrator.gitops.base import Naming
 from orchestrator.gitops.desk import missing_branch
 from orchestrator.manifests.discover import path_patterns
-from orchestrator.manifests.model import Findings
+from orchestrator.manifests.model import Findings, Pin
 from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.pins import find_pins
 from orchestrator.manifests.running import Side
@@ -100,17 +101,26 @@ class Place:
 
 
 class PinReader:
-    """Finds pins, each file's once: the trees of a branch hold the same files again and again."""
+    """Finds pins, each file's once: the trees of a branch hold the same files again and again.
 
-    def __init__(self) -> None:
+    Images come by their original names, so that environments can be compared whose images come from mirrors.
+    """
+
+    def __init__(self, originals: Originals | None = None) -> None:
+        self._originals = originals or Originals()
         self._known: dict[tuple[RepoPath, bytes, ScanOptions], Findings] = {}
 
     def __call__(self, path: RepoPath, content: bytes, options: ScanOptions) -> Findings:
         """As ``find_pins``."""
         key = (path, content, options)
         if key not in self._known:
-            self._known[key] = find_pins(path, content, options)
+            found = find_pins(path, content, options)
+            self._known[key] = replace(found, pins=tuple(map(self._by_original_name, found.pins)))
         return self._known[key]
+
+    def _by_original_name(self, pin: Pin) -> Pin:
+        name = self._originals(pin.image.repository)
+        return pin if name == pin.image.repository else replace(pin, image=replace(pin.image, repository=name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +185,8 @@ def look(looking: Looking, *, everything: bool = False) -> Scene:
         if branch.ref not in tips:
             looking.ports.reporter.warn(f"there is no branch {branch}, so nothing is known of the environments on it")
     application = None if everything else looking.at.application
-    return Scene(policy, {branch: tips[branch.ref] for branch in (base, *own) if branch.ref in tips}, application)
+    there = {branch: tips[branch.ref] for branch in (base, *own) if branch.ref in tips}
+    return Scene(policy, there, application, PinReader(policy.originals))
 
 
 def read_places(
@@ -212,8 +223,10 @@ def naming_of(looking: Looking, scene: Scene, environments: Iterable[Environment
     """For an application, its own images are all that files are read for."""
     if scene.application is None or not looking.at.images:
         return None
-    targets = (target.file for one in environments for target in one.targets_for(scene.application))
-    return Naming(looking.own_images, tuple(dict.fromkeys(targets)))
+    asked = tuple(environments)
+    targets = (target.file for one in asked for target in one.targets_for(scene.application))
+    names = {name for image in looking.own_images for one in asked for name in (image, one.local(image))}
+    return Naming(frozenset(names), tuple(dict.fromkeys(targets)))
 
 
 def chosen_images(

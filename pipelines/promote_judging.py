@@ -9,14 +9,17 @@ from functools import partial
 from orchestrator.core.change import Change, ChangePlan
 from orchestrator.core.environment import Environment, Strategy
 from orchestrator.core.errors import Refused
-from orchestrator.core.facts import Moving, Subject
+from orchestrator.core.facts import Moving, Subject, TestClaim
 from orchestrator.core.gates import ApprovalsGate, HoldGate, VetoGate
+from orchestrator.core.image import PinnedImage
+from orchestrator.core.mirrors import Originals
 from orchestrator.core.names import CommitId
 from orchestrator.core.order import Ancestry
 from orchestrator.core.verdict import Result, Verdict, overall
 from orchestrator.engine.parallel import side_by_side
 from orchestrator.forges.base import Comparing, Comparison, PullRequest, PullRequestState
 from orchestrator.gitops.provenance import known_of
+from orchestrator.images.base import Registry
 from pipelines.gates import Sources, judge_all
 from pipelines.policy import policy_at
 from pipelines.ports import Ports, Standpoint
@@ -83,7 +86,7 @@ class Judges:
         moving = [one for one in prepared if one.change is not None]
         pulls = self._pull_requests(world, [one.change for one in moving if one.change is not None])
         subjects = [_subject(one.environment, one.change, one.moving) for one in moving if one.change is not None]
-        judged = judge_all(self._sources(pulls), world.policy, world.tips[world.policy.base], subjects)
+        judged = judge_all(self._sources(world, pulls), world.policy, world.tips[world.policy.base], subjects)
         verdicts = {one.subject.environment.name: one.verdicts for one in judged}
         return tuple(replace(one, verdicts=verdicts.get(one.environment.name, ())) for one in prepared)
 
@@ -95,10 +98,10 @@ class Judges:
         environment = policy.environment(one.environment.name)
         now = read_world(self.ports.repository, policy, replace(route, targets=(environment,)), plan.base)
         side = now.side([environment])
-        known = known_of(now.ledger, keys_of(side, plan.change.images))
-        subject = _subject(environment, plan.change, moving_of(side, plan.change.images, known))
+        known = known_of(now.ledger, keys_of(now, side, plan.change.images))
+        subject = _subject(environment, plan.change, moving_of(now, side, plan.change.images, known))
         pulls = self._pull_requests(now, [plan.change])
-        (judged,) = judge_all(self._sources(pulls), policy, plan.base, [subject])
+        (judged,) = judge_all(self._sources(now, pulls), policy, plan.base, [subject])
         if overall(judged.verdicts) is Result.REFUSE:
             raise GatesRefuse(judged.verdicts)
         return judged.verdicts
@@ -109,20 +112,20 @@ class Judges:
         Nothing else: what its gates said when it was proposed is not for us to judge. Raises as ``judge_all`` does.
         """
         side = world.side([target])
-        known = known_of(world.ledger, keys_of(side, plan.change.images))
-        moving = moving_of(side, plan.change.images, known)
+        known = known_of(world.ledger, keys_of(world, side, plan.change.images))
+        moving = moving_of(world, side, plan.change.images, known)
         subject = _subject(replace(target, gates=(), after=()), plan.change, moving)
-        (judged,) = judge_all(self._sources({}), world.policy, world.tips[world.policy.base], [subject])
+        (judged,) = judge_all(self._sources(world, {}), world.policy, world.tips[world.policy.base], [subject])
         return tuple(one for one in judged.verdicts if one.gate in _WORDS and one.result is Result.REFUSE)
 
-    def _sources(self, pulls: dict[str, PullRequest]) -> Sources:
+    def _sources(self, world: World, pulls: dict[str, PullRequest]) -> Sources:
         ports = self.ports
         return Sources(
             ports.repository,
             ports.registry,
             ports.forge,
             ports.clock,
-            claims=partial(claims_of, ports.registry),
+            claims=partial(_claims, ports.registry, world.originals),
             ancestry=self.order,
             pull_requests=pulls,
             ca_bundle=self.at.ca_bundle,
@@ -143,6 +146,12 @@ class Judges:
                 if pull.state is PullRequestState.OPEN and not pull.fork:
                     found.setdefault(change.environment, pull)
         return found
+
+
+def _claims(registry: Registry, originals: Originals, image: PinnedImage) -> tuple[TestClaim, ...]:
+    """The records beside the image; of one from a mirror, those beside the original count too."""
+    names = dict.fromkeys((image.repository, originals(image.repository)))
+    return tuple(claim for name in names for claim in claims_of(registry, replace(image, repository=name)))
 
 
 def _subject(environment: Environment, change: Change, moving: tuple[Moving, ...]) -> Subject:

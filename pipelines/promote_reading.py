@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from orchestrator.core.change import Action, Change, ImageOrigin
@@ -13,13 +13,22 @@ from orchestrator.core.environment import Environment, Policy
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.facts import Moving, Run
 from orchestrator.core.image import Digest, ImageReference, PinnedImage, Repository
+from orchestrator.core.mirrors import Originals
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.core.order import Origin
 from orchestrator.core.patterns import literal_prefix, matches
 from orchestrator.gitops.base import GitOpsRepository
 from orchestrator.gitops.ledger import Landed, landed
 from orchestrator.gitops.plan import plan_change
-from orchestrator.gitops.provenance import Key, Known, Skipped, known_of, skipped_in, still_open
+from orchestrator.gitops.provenance import (
+    Key,
+    Known,
+    Skipped,
+    by_original_names,
+    known_of,
+    skipped_in,
+    still_open,
+)
 from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.promote import Compared, Copied, NotCopied, compare
 from orchestrator.manifests.running import Side
@@ -53,13 +62,17 @@ class Tree(Generic[_File]):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The environments of a promotion as they are at one look: files and ledgers by branch. ``tips`` has them all."""
+    """The environments of a promotion as they are at one look: files and ledgers by branch. ``tips`` has them all.
+
+    The ledger and what runs have images by their original names; files have those of their environment.
+    """
 
     policy: Policy
     scope: str
     tips: Mapping[BranchName, CommitId]
     trees: Mapping[BranchName, Tree[bytes]]
     ledger: tuple[Landed, ...]
+    originals: Originals = field(default_factory=Originals)
 
     def tip_of(self, environment: Environment) -> CommitId:
         """The commit that holds the environment now."""
@@ -92,7 +105,7 @@ class World:
         for repository in side.repositories:
             for pin in side.running(repository):
                 if pin.image.digest is not None:
-                    yield Run(environment.name, repository, pin.image.digest)
+                    yield Run(environment.name, self.originals(repository), pin.image.digest)
 
 
 def branch_of(policy: Policy, environment: Environment) -> BranchName:
@@ -113,13 +126,14 @@ def read_world(repository: GitOpsRepository, policy: Policy, route: Route, base_
                 f"the GitOps repository has no branch {branch.value!r}", where=repository.url, hint="push it first"
             )
     tips = {policy.base: base_tip, **{branch: found[branch.ref] for branch in own}}
-    ledger = tuple(one for tip in tips.values() for one in landed(repository, tip))
+    originals = policy.originals
+    ledger = by_original_names((one for tip in tips.values() for one in landed(repository, tip)), originals)
     wanted = _involved(policy, route, ledger)
     trees: dict[BranchName, Tree[bytes]] = {}
     for branch, tip in tips.items():
         patterns = [p for one in wanted if branch_of(policy, one) == branch for p in one.patterns(route.scope)]
         trees[branch] = Tree(repository.files(tip, list(dict.fromkeys(patterns))) if patterns else {})
-    return World(policy, route.scope, tips, trees, ledger)
+    return World(policy, route.scope, tips, trees, ledger, originals)
 
 
 def _involved(policy: Policy, route: Route, ledger: Sequence[Landed]) -> tuple[Environment, ...]:
@@ -140,8 +154,9 @@ def prepare(world: World, route: Route, source: Side, only: Sequence[Repository]
     Raises ConfigurationError when an image or a file is missing, Refused when the policy does not let the scope have
     an image that was asked for: nothing is begun then.
     """
-    compared = [_compared(world, source, target, only) for target in route.targets]
-    keys = {key for side, found in compared for key in keys_of(side, map(_pinned, found.copied))}
+    named = None if only is None else _as_source_has(world, source, only)
+    compared = [_compared(world, source, target, named) for target in route.targets]
+    keys = {key for side, found in compared for key in keys_of(world, side, map(_pinned, found.copied))}
     known = known_of(world.ledger, keys)
     return tuple(
         _promoted(world, route, target, side, found, known)
@@ -152,13 +167,20 @@ def prepare(world: World, route: Route, source: Side, only: Sequence[Repository]
 def _compared(
     world: World, source: Side, target: Environment, only: Sequence[Repository] | None
 ) -> tuple[Side, Compared]:
-    world.policy.authorise(world.scope, target, only or ())
+    here = {one: target.local(world.originals(one)) for one in source.repositories.union(only or ())}
+    world.policy.authorise(world.scope, target, [here[one] for one in only or ()])
     side = world.side([target])
-    found = compare(source, side, only)
+    found = compare(source, side, only, images={one: name for one, name in here.items() if one != name})
     missing = [one for one in found.refused if one.missing]
     if not side.files or (not found.copied and not found.refused) or missing:
         raise _missing(world, target, side, found)
     return side, _one_version_each(_permitted(world, target, found))
+
+
+def _as_source_has(world: World, source: Side, named: Sequence[Repository]) -> tuple[Repository, ...]:
+    """The images by the names that the source has for them; as they were named where it has none."""
+    there = {world.originals(one): one for one in source.repositories}
+    return tuple(one if one in source.repositories else there.get(world.originals(one), one) for one in named)
 
 
 def _missing(world: World, target: Environment, side: Side, found: Compared) -> ConfigurationError:
@@ -223,17 +245,19 @@ def _promoted(
     if not moving or any(one.refused for one in found.left):
         return Promoted(target, left=found.left)
     images = tuple(_pinned(one) for one in moving)
-    change = _change(route, target, images, known)
+    change = _change(world, route, target, images, known)
     try:
         plan = plan_change(change, world.tip_of(target), world.files(target), world.policy)
     except Refused as refused:
         left = NotCopied(images[0].repository, refused.message, refused.where or "")
         return Promoted(target, left=(*found.left, left))
-    return Promoted(target, change, plan, moving_of(side, images, known), left=found.left)
+    return Promoted(target, change, plan, moving_of(world, side, images, known), left=found.left)
 
 
-def _change(route: Route, target: Environment, images: tuple[PinnedImage, ...], known: Mapping[Key, Known]) -> Change:
-    facts = [known.get((one.repository, one.digest), Known(ImageOrigin(one.repository))) for one in images]
+def _change(
+    world: World, route: Route, target: Environment, images: tuple[PinnedImage, ...], known: Mapping[Key, Known]
+) -> Change:
+    facts = [_known_here(world, one, known) for one in images]
     shared = {(one.origin.source, one.origin.position) for one in facts}
     source, position = shared.pop() if len(shared) == 1 else (None, None)
     change = Change(
@@ -253,6 +277,13 @@ def _change(route: Route, target: Environment, images: tuple[PinnedImage, ...], 
     return replace(change, release=_identity(change))
 
 
+def _known_here(world: World, image: PinnedImage, known: Mapping[Key, Known]) -> Known:
+    """What is known of an image, by the name that it has in the target; its records stay where they lie."""
+    found = known.get((world.originals(image.repository), image.digest), Known(ImageOrigin(image.repository)))
+    tested = tuple(replace(one, repository=image.repository) for one in found.tested)
+    return replace(found, origin=replace(found.origin, repository=image.repository), tested=tested)
+
+
 def _says_something(origin: ImageOrigin) -> bool:
     return origin.source is not None or origin.position is not None
 
@@ -264,25 +295,29 @@ def _identity(change: Change) -> str:
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
 
 
-def moving_of(side: Side, images: Sequence[PinnedImage], known: Mapping[Key, Known]) -> tuple[Moving, ...]:
+def moving_of(
+    world: World, side: Side, images: Sequence[PinnedImage], known: Mapping[Key, Known]
+) -> tuple[Moving, ...]:
     """Each image with what runs now; one that runs in several versions comes once for each of them."""
     found: list[Moving] = []
     for image in images:
-        origin = _origin(known, image.repository, image.digest)
+        original = world.originals(image.repository)
+        alone = Moving(image, _origin(known, original, image.digest), original=original)
         pins = [pin.image for pin in side.running(image.repository)]
         current = [one for one in dict.fromkeys(pins) if one.tag is not None or one.digest is not None]
-        found += [Moving(image, origin, one, _origin(known, one.repository, one.digest)) for one in current] or [
-            Moving(image, origin)
+        found += [replace(alone, runs=one, runs_origin=_origin(known, original, one.digest)) for one in current] or [
+            alone
         ]
     return tuple(found)
 
 
-def keys_of(side: Side, images: Iterable[PinnedImage]) -> set[Key]:
-    """The images, and what runs of them now."""
+def keys_of(world: World, side: Side, images: Iterable[PinnedImage]) -> set[Key]:
+    """The images, and what runs of them now, by their original names."""
     found: set[Key] = set()
     for image in images:
-        found.add((image.repository, image.digest))
-        found |= {(image.repository, pin.image.digest) for pin in side.running(image.repository) if pin.image.digest}
+        original = world.originals(image.repository)
+        found.add((original, image.digest))
+        found |= {(original, pin.image.digest) for pin in side.running(image.repository) if pin.image.digest}
     return found
 
 

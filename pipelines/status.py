@@ -14,7 +14,7 @@ from orchestrator.core.image import Digest, Repository
 from orchestrator.core.names import BranchName
 from orchestrator.forges.base import PullRequest, PullRequestState
 from orchestrator.gitops.ledger import Landed
-from orchestrator.gitops.provenance import Skipped, known_of, skipped_in, still_open
+from orchestrator.gitops.provenance import Skipped, by_original_names, known_of, skipped_in, still_open
 from pipelines.looking import Looking, Place, Scene, Wanted, chosen_images, firsts, look, read_places, versions
 from pipelines.looking_distance import Behind, Distances, Origins, Running
 from pipelines.looking_forge import browsing, target_of
@@ -161,7 +161,8 @@ class _Reading:
         return found
 
     def _ledger(self) -> list[Landed]:
-        return [landed for trail in self.trails.values() for landed in trail.ledger]
+        landed = (one for trail in self.trails.values() for one in trail.ledger)
+        return list(by_original_names(landed, self.scene.policy.originals))
 
     def _origins(self, running: Running) -> Origins:
         wanted: set[tuple[Repository, Digest]] = {

@@ -13,7 +13,7 @@ from orchestrator.config.application import ApplicationConfig
 from orchestrator.config.document import SIZE_LIMIT, Document, Location, Problem, parse, problems_error
 from orchestrator.config.explain import did_you_mean, explain
 from orchestrator.config.graph import broken_references
-from orchestrator.config.policy import PolicyConfig
+from orchestrator.config.policy import EnvironmentConfig, PolicyConfig
 from orchestrator.core.environment import (
     POLICY_PATH,
     ApplicationRule,
@@ -27,6 +27,7 @@ from orchestrator.core.environment import (
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.gates import ApprovalsGate, FreezeGate, SoakGate
 from orchestrator.core.image import Repository
+from orchestrator.core.mirrors import Mirror, conflicts, registry_name
 from orchestrator.core.names import BranchName
 from orchestrator.core.order import OrderRule
 
@@ -157,7 +158,12 @@ def _environment(name: str, config: PolicyConfig) -> Environment:
         order=tuple((glob, OrderRule(rule)) for rules in (entry.order, config.order) for glob, rule in rules.items()),
         delivery=entry.pull_request.build(),
         rings=entry.waves.build() if entry.waves is not None else None,
+        mirrors=_mirrors(entry),
     )
+
+
+def _mirrors(entry: EnvironmentConfig) -> tuple[Mirror, ...]:
+    return tuple(Mirror(registry_name(name), registry_name(here)) for name, here in entry.mirrors.items())
 
 
 def _broken_gates(config: PolicyConfig, name: str) -> Iterator[tuple[Location, str]]:
@@ -187,6 +193,8 @@ def _broken_gates(config: PolicyConfig, name: str) -> Iterator[tuple[Location, s
 def _broken_references(config: PolicyConfig) -> Iterator[tuple[Location, str]]:
     """Names that point to other entries, and branches that would undermine the policy."""
     known = config.environments
+    for text in conflicts([mirror for entry in known.values() for mirror in _mirrors(entry)]):
+        yield ("environments",), text
     for name, entry in known.items():
         at: Location = ("environments", name)
         yield from _broken_gates(config, name)

@@ -18,6 +18,7 @@ from orchestrator.config.fields import (
 from orchestrator.config.freezes import FreezeConfig
 from orchestrator.config.gates import GateConfig
 from orchestrator.core.delivery import CommitBy, Delivery, Merge, MergeMethod, Routing, WhileWaiting
+from orchestrator.core.mirrors import registry_name
 from orchestrator.core.waves import CLUSTER, REST, Rings, Size
 
 
@@ -26,6 +27,7 @@ def _size(value: object) -> object:
 
 
 WaveSize = Annotated[str, BeforeValidator(_size), checked(Size.parse), WithJsonSchema({"type": ["string", "integer"]})]
+RegistryName = Annotated[str, checked(registry_name)]
 Text = Annotated[str, Field(min_length=1)]
 OrderName = Literal["ancestry", "sequence", "semver", "none"]
 RegistryIdentity = Literal["aws", "gcp", "azure", "digitalocean", "ibm"]
@@ -137,6 +139,11 @@ class EnvironmentConfig(Model):
     freezes: list[FreezeConfig] = Field(default_factory=list, description="When nothing may change here.")
     order: dict[str, OrderName] = Field(
         default_factory=dict, description="How the order of images is told, by globs of repositories; first match."
+    )
+    mirrors: dict[RegistryName, RegistryName] = Field(
+        default_factory=dict,
+        description="Images that have other names here: registries, or the beginnings of repositories, "
+        "as they are called at first, each with its name here.",
     )
     pull_request: PullRequestConfig = Field(
         default_factory=PullRequestConfig, alias="pull-request", description="How its pull requests are handled."

@@ -18,6 +18,7 @@ from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.freeze import Freeze
 from orchestrator.core.gates import FreezeGate, Gate, HoldGate, OrderGate, SoakGate, VetoGate
 from orchestrator.core.image import Repository
+from orchestrator.core.mirrors import Mirror, Originals, local_name
 from orchestrator.core.names import BranchName
 from orchestrator.core.order import OrderRule
 from orchestrator.core.patterns import matches, names
@@ -51,7 +52,7 @@ class Environment:
     ``gates`` are those that the policy asks for; ``all_gates`` has also those that are always asked. ``order`` are
     patterns of repositories with the rule that tells their order. ``rings`` is set for an environment that is many
     clusters: it stands for them until ``Policy.expanded``. A cluster has its ``group`` (the environment that it
-    belongs to) and its ``wave`` (from 1).
+    belongs to) and its ``wave`` (from 1). ``mirrors`` say which images have other names here.
     """
 
     name: str
@@ -67,6 +68,11 @@ class Environment:
     rings: Rings | None = None
     group: str | None = None
     wave: int = 0
+    mirrors: tuple[Mirror, ...] = ()
+
+    def local(self, image: Repository) -> Repository:
+        """What an image, named by its original name, is called here."""
+        return local_name(image, self.mirrors)
 
     @property
     def all_gates(self) -> tuple[Gate, ...]:
@@ -117,8 +123,9 @@ class Policy:
 
     ``found`` has the evidence for each environment where there is no policy file and the layout was all there was.
     ``identities`` are the clouds whose identity a job that pushes images may hold. ``release_refs`` are patterns of
-    branches and refs that a release may be made from (none: any). ``immutable_tags``: a tag that carries an image is never given another commit's. ``require_tested_platforms``: every
-    platform of an image has to be tested before it is handed off.
+    branches and refs that a release may be made from (none: any). ``immutable_tags``: a tag that carries an image is
+    never given another commit's. ``require_tested_platforms``: every platform of an image has to be tested before it
+    is handed off.
     """
 
     environments: Mapping[str, Environment]
@@ -138,6 +145,11 @@ class Policy:
     def discovered(self) -> bool:
         """Nobody wrote these rules: they were read from the layout, so they are for looking at."""
         return bool(self.found)
+
+    @property
+    def originals(self) -> Originals:
+        """Tells the original names of images; for many of them, keep it."""
+        return Originals(mirror for one in self.environments.values() for mirror in one.mirrors)
 
     def patterns_of_rings(self) -> tuple[str, ...]:
         """Where the clusters of environments with waves are, for whoever lists them; empty when all are known."""
@@ -221,7 +233,8 @@ class Policy:
             self._refuse(f"the application {application!r} may not hand off to {environment.name!r}", rule.environments)
         for image in images:
             self._check_registry(image)
-            if rule is not None and not any(matches(pattern, str(image)) for pattern in rule.images):
+            names = {str(image), str(self.originals(image))}
+            if rule is not None and not any(matches(pattern, name) for pattern in rule.images for name in names):
                 self._refuse(f"the application {application!r} may not change the image {image}", rule.images)
 
     def allows(self, application: str, environment: Environment, path: str) -> bool:

@@ -33,12 +33,21 @@ _Place = tuple[str, Repository, Digest]
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """One image on its way: what shall run, and what runs now (None: nothing of it yet), each with its origin."""
+    """One image on its way: what shall run, and what runs now (None: nothing of it yet), each with its origin.
+
+    ``original`` is what it is called at first, where it comes from a mirror.
+    """
 
     image: PinnedImage
     origin: Origin = field(default_factory=Origin)
     runs: ImageReference | None = None
     runs_origin: Origin = field(default_factory=Origin)
+    original: Repository | None = None
+
+    @property
+    def known_as(self) -> Repository:
+        """The name by which it is known in all environments."""
+        return self.original or self.repository
 
     @property
     def repository(self) -> Repository:
@@ -68,7 +77,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An environment runs this digest now; ``since`` when without a break, None where nobody asked or could tell."""
+    """An environment runs this digest now; ``since`` when without a break, None where nobody asked or could tell.
+
+    ``repository`` is the image's original name.
+    """
 
     environment: str
     repository: Repository
@@ -161,11 +173,11 @@ class Facts:
     commands: Mapping[str, CommandAnswer | NoAnswer] = field(default_factory=dict)
     _by_image: dict[_Place, Run] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def run(self, environment: str, image: PinnedImage) -> Run | None:
+    def run(self, environment: str, repository: Repository, digest: Digest) -> Run | None:
         """How this very digest runs there; None when it does not."""
         if self.runs and not self._by_image:  # the first of several that are alike counts
             self._by_image.update({(one.environment, one.repository, one.digest): one for one in reversed(self.runs)})
-        return self._by_image.get((environment, image.repository, image.digest))
+        return self._by_image.get((environment, repository, digest))
 
 
 class Need(Enum):
@@ -218,7 +230,7 @@ def asks_ancestry(gate: OrderGate, subject: Subject) -> tuple[Moving, ...]:
     return tuple(
         one
         for one in subject.images
-        if gate.rule(one.repository) is OrderRule.ANCESTRY
+        if gate.rule(one.known_as) is OrderRule.ANCESTRY
         and one.runs is not None
         and one.runs.digest != one.image.digest
         and None not in (one.origin.source, one.runs_origin.source)

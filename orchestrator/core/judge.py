@@ -125,9 +125,8 @@ def _unless_ruled(gate: HoldGate | VetoGate, subject: Subject, rules: Iterable[R
 
 
 def _is_about(gate: HoldGate | VetoGate, rule: Rule, one: Moving) -> bool:
-    return rule.kind == gate.kind and rule.subject == str(
-        one.repository if isinstance(gate, HoldGate) else one.image.digest
-    )
+    subjects = {str(one.repository), str(one.known_as)} if isinstance(gate, HoldGate) else {str(one.image.digest)}
+    return rule.kind == gate.kind and rule.subject in subjects
 
 
 def _expiry(rule: Rule) -> str:
@@ -145,7 +144,7 @@ def _ordered(gate: OrderGate, subject: Subject, facts: Facts) -> Iterator[Verdic
 
 
 def _moves_forward(gate: OrderGate, subject: Subject, one: Moving, facts: Facts) -> Verdict:
-    rule = gate.rule(one.repository)
+    rule = gate.rule(one.known_as)
     found = direction(rule, one.current, one.proposed, facts.ancestry.get(one.repository, Ancestry.UNKNOWN))
     name = one.repository.name
     verdict = Verdict(gate.name, Result.PASS, f"{name}: {found.reason}", found.evidence, images=(one.repository,))
@@ -174,7 +173,7 @@ def _unknown_hint(rule: OrderRule) -> str:
 def _came_through(gate: OrderGate, subject: Subject, one: Moving, earlier: str, facts: Facts) -> Verdict:
     """The environment before this one runs the very digest."""
     skipped = _set_aside(subject, OverrideKind.SKIP, earlier)
-    if facts.runs is not None and facts.run(earlier, one.image) is not None:
+    if facts.runs is not None and facts.run(earlier, one.known_as, one.image.digest) is not None:
         return Verdict(gate.name, Result.PASS, f"{earlier} runs it")
     if skipped is not None:
         return Verdict(gate.name, Result.PASS, f"{earlier} is skipped: {skipped.reason}", overridden=skipped.reason)
@@ -208,7 +207,7 @@ def _soaked(gate: SoakGate, subject: Subject, facts: Facts) -> Iterator[Verdict]
 def _soaked_in(gate: SoakGate, one: Moving, earlier: str, facts: Facts) -> Verdict:
     if facts.runs is None:
         return _not_asked(gate)
-    run = facts.run(earlier, one.image)
+    run = facts.run(earlier, one.known_as, one.image.digest)
     name = one.repository.name
     if run is None:
         reason = f"{earlier} does not run {name} {one.image.digest.short}"

@@ -9,14 +9,34 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from orchestrator.core.change import Action, ImageOrigin
+from orchestrator.core.change import Action, Change, ImageOrigin
 from orchestrator.core.facts import Run
 from orchestrator.core.image import Digest, PinnedImage, Repository
+from orchestrator.core.mirrors import Originals
 from orchestrator.core.override import OverrideKind
 from orchestrator.core.release import RecordReference, Tested
 from orchestrator.gitops.ledger import Landed
 
 Key = tuple[Repository, Digest]
+
+
+def by_original_names(ledger: Iterable[Landed], originals: Originals) -> tuple[Landed, ...]:
+    """The same changes with every image by its original name, as one environment's mirror is none of another's."""
+    return tuple(replace(one, change=_by_original_names(one.change, originals)) for one in ledger)
+
+
+def _by_original_names(change: Change, originals: Originals) -> Change:
+    if all(originals(image.repository) == image.repository for image in change.pins):
+        return change
+    return replace(
+        change,
+        images=tuple(replace(one, repository=originals(one.repository)) for one in change.images),
+        carried=tuple(
+            replace(one, image=replace(one.image, repository=originals(one.image.repository))) for one in change.carried
+        ),
+        tested=tuple(replace(one, repository=originals(one.repository)) for one in change.tested),
+        origins=tuple(replace(one, repository=originals(one.repository)) for one in change.origins),
+    )
 
 
 @dataclass(frozen=True, slots=True)
