@@ -103,7 +103,7 @@ def keyring() -> Iterator[Keyring]:
         yield made
     finally:
         made.forget_passphrases()
-        shutil.rmtree(made.home)
+        shutil.rmtree(made.home, ignore_errors=True)  # the agent takes its own sockets away meanwhile
 
 
 @contextmanager

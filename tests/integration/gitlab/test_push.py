@@ -9,13 +9,14 @@ import pytest
 from orchestrator.core.errors import RemoteError
 from orchestrator.core.names import CommitId, RemoteURL, RepoPath
 from orchestrator.core.secret import Secret
-from orchestrator.forges.base import CommitStatus, Forge, OpensByPush, PullRequestState, StatusState
+from orchestrator.forges.base import CommitStatus, OpensByPush, PullRequestState, StatusState
 from orchestrator.forges.calls import LoginRefused
 from orchestrator.forges.gitlab_address import locate
 from orchestrator.forges.gitlab_api import TokenKind
 from orchestrator.forges.gitlab_push import GitLabByPush
 from orchestrator.git.credentials import GitCredentials
 from orchestrator.gitops.base import Landed
+from orchestrator.gitops.pull_request_text import PullRequestText
 from orchestrator.gitops.pushing import push_options
 from orchestrator.gitops.repository import GitRepository
 from tests.integration.gitlab.worlds import BOT, MAIN, World, draft
@@ -46,12 +47,12 @@ def forge(world: World, repository: GitRepository) -> Iterator[GitLabByPush]:
 
 
 def push(
-    world: World, repository: GitRepository, forge: Forge, content: bytes = b"new\n", title: str = "Release"
+    world: World, repository: GitRepository, forge: GitLabByPush, content: bytes = b"new\n", title: str = "Release"
 ) -> CommitId:
     """What a handoff does: a commit on main's tip, pushed with what the forge wants to be told."""
     tips = repository.tips([MAIN.ref, BOT.ref])
     commit = repository.commit(tips[MAIN.ref], {RepoPath("a.yaml"): content}, "Release shop", world.clock.now())
-    options = push_options(forge, BOT, MAIN, title, BODY)
+    options = forge.push_options(draft(title=title, body=BODY))
     assert isinstance(repository.push(BOT.ref, commit, tips.get(BOT.ref), options), Landed)
     return commit
 
@@ -126,7 +127,7 @@ def test_a_job_token_that_calls_is_told_what_to_use(world: World) -> None:
 
 
 def test_a_very_long_text_fits_into_a_push(world: World, repository: GitRepository, forge: GitLabByPush) -> None:
-    options = push_options(forge, BOT, MAIN, "Release", "ü\n" * 60_000)
+    options = forge.push_options(draft(title="Release", body="ü\n" * 60_000))
     assert max(len(option.encode()) for option in options) < 65_000
     assert not any("\n" in option for option in options)
 
@@ -134,4 +135,13 @@ def test_a_very_long_text_fits_into_a_push(world: World, repository: GitReposito
 def test_a_forge_that_is_called_wants_no_options() -> None:
     called = SimulatedForge(SimulatedForgeServer(SimulatedGitServer()))
     assert not isinstance(called, OpensByPush)
-    assert push_options(called, BOT, MAIN, "Release", BODY) == ()
+
+    def content(room: int) -> str:
+        raise AssertionError(f"no text is made for it, in {room} characters")
+
+    assert push_options(called, BOT, MAIN, PullRequestText("Release", "one", content)) == ()
+
+
+def test_a_forge_that_is_pushed_to_gets_the_whole_text(forge: GitLabByPush) -> None:
+    text = PullRequestText("Release", "one", lambda room: BODY)
+    assert push_options(forge, BOT, MAIN, text) == forge.push_options(draft(title="Release", body=text.body()))
