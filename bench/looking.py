@@ -106,7 +106,7 @@ def _check(name: str, document: dict[str, dict[str, dict[str, int]]], environmen
         seen = len(document["environments"]), len(document["images"])
     else:
         promoted = document["environments"]
-        seen = len(promoted) + 2, min(len(one["images"]) for one in promoted)  # type: ignore[call-overload, index]
+        seen = len(promoted) + 2, min(len(one["images"]) for one in promoted)  # type: ignore[index]
     if seen != (environments, images):
         raise SystemExit(f"{name} looked at {seen[0]} environments of {seen[1]} images")
 
