@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.cli.boundary import describe
-from orchestrator.config.loader import load_application, load_policy, missing_policy, parse_application
 from orchestrator.config.fields import remote_url
+from orchestrator.config.loader import load_application, load_policy, missing_policy, parse_application
 from orchestrator.core.environment import Strategy
 from orchestrator.core.errors import ConfigurationError, ExitCode
 from orchestrator.core.names import BranchName, InvalidName
