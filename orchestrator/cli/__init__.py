@@ -43,14 +43,15 @@ def _open_standard_streams() -> None:
 
 def _say(text: str) -> None:
     """Print it and end; a reader that is gone is no failure, a full disk is one."""
-    from orchestrator.cli.streams import drop_broken_output
-
     code = 0
     try:
         print(text, flush=True)
     except BrokenPipeError:
+        from orchestrator.cli.streams import drop_broken_output
+
         drop_broken_output()
     except OSError as error:
+        from orchestrator.cli.streams import drop_broken_output
         from orchestrator.core.machine import machine_error
 
         drop_broken_output()
