@@ -22,7 +22,7 @@ def check_record_place(place: Path) -> None:
 
 def print_built(record: BuildRecord, output: OutputFormat, place: Path) -> None:
     """Write the record first, which the next job can't do without; then print it."""
-    files = record.write(place, redactor)
+    files = record.write_to(place, redactor)
     publish_built(record)
     if output is OutputFormat.JSON:
         typer.echo(record.to_json(), nl=False)

@@ -25,6 +25,7 @@ from orchestrator.core.errors import ConfigurationError, RemoteError
 from orchestrator.core.names import printable_url
 from orchestrator.core.secret import Secret
 from orchestrator.engine.bounded import within
+from orchestrator.engine.causes import root_reason
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _CHUNK = 64 * 1024
@@ -204,7 +205,7 @@ class Exchanger:
         except requests.exceptions.ConnectTimeout:
             raise Unanswered("the forge can't be reached in time", where=request.place, sent=False) from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            message = f"the forge does not answer: {_reason(error)}"
+            message = f"the forge does not answer: {root_reason(error)}"
             raise Unanswered(message, where=request.place, sent=not _never_connected(error)) from None
         if 300 <= answer.status < 400 and answer.status != 304:
             raise _redirected(request, answer)
@@ -277,22 +278,10 @@ def _never_connected(error: Exception) -> bool:
     return isinstance(reason, urllib3.exceptions.NewConnectionError)
 
 
-def _reason(error: Exception) -> str:
-    inner: object = error
-    while isinstance(inner, BaseException):
-        deeper = getattr(inner, "reason", None) or next((a for a in inner.args if isinstance(a, BaseException)), None)
-        if not isinstance(deeper, BaseException):
-            break
-        inner = deeper
-    text = (inner.strerror if isinstance(inner, OSError) else None) or str(inner)
-    text = text.rpartition(": ")[2] if "object at 0x" in text else text
-    return text.splitlines()[0][:200] if text else type(inner).__name__
-
-
 def _no_trust(error: Exception, where: str) -> ConfigurationError:
     return ConfigurationError(
         "the forge's TLS certificate is not trusted",
         where=where,
         hint="name the CA that signed it in HYBRID_CI_CA_BUNDLE (a PEM file)",
-        details=[_reason(error)],
+        details=[root_reason(error)],
     )

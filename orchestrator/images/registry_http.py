@@ -23,6 +23,7 @@ from requests.utils import get_environ_proxies
 from orchestrator.core.errors import ConfigurationError, RemoteError
 from orchestrator.core.secret import Secret
 from orchestrator.engine.bounded import within
+from orchestrator.engine.causes import root_reason
 from orchestrator.engine.clock import Clock, Deadline
 from orchestrator.images.manifest import RegistryLied
 from orchestrator.images.registry_auth import is_loopback
@@ -136,7 +137,7 @@ class RegistryHttp:
         except TimeoutError:
             raise RegistryUnavailable("the registry did not answer in time", where=where) from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise RegistryUnavailable(f"the registry does not answer: {_reason(error)}", where=where) from None
+            raise RegistryUnavailable(f"the registry does not answer: {root_reason(error)}", where=where) from None
         if answer.status in _RETRIED:
             raise RegistryUnavailable(
                 f"the registry answered {answer.status} {_phrase(answer.status)}",
@@ -268,24 +269,12 @@ def _phrase(status: int) -> str:
         return ""
 
 
-def _reason(error: Exception) -> str:
-    inner: object = error
-    while isinstance(inner, BaseException):
-        deeper = getattr(inner, "reason", None) or next((a for a in inner.args if isinstance(a, BaseException)), None)
-        if not isinstance(deeper, BaseException):
-            break
-        inner = deeper
-    text = (inner.strerror if isinstance(inner, OSError) else None) or str(inner)
-    text = text.rpartition(": ")[2] if "object at 0x" in text else text
-    return text.splitlines()[0][:200] if text else type(inner).__name__
-
-
 def _no_trust(error: Exception, where: str) -> ConfigurationError:
     return ConfigurationError(
         "the registry's TLS certificate is not trusted",
         where=where,
         hint="name the CA that signed it in HYBRID_CI_CA_BUNDLE (a PEM file)",
-        details=[_reason(error)],
+        details=[root_reason(error)],
     )
 
 

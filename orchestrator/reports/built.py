@@ -10,14 +10,14 @@ import stat
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, ValidationError
 
 from orchestrator import __version__
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.text import printable
-from orchestrator.reports.records import ImageRecord, Part, SourceRecord, StageRecord
+from orchestrator.reports.records import Document, ImageRecord, Part, SourceRecord, StageRecord
 
 SCHEMA: Final = "hybrid-ci.build/v1"
 LARGEST = 1 << 20
@@ -45,8 +45,10 @@ class SignalRecord(Part):
     provider: str
 
 
-class BuildRecord(Part):
+class BuildRecord(Document):
     """What one run of ``hybrid-ci build`` did."""
+
+    lost: ClassVar[str] = "the images are in the registry; run it again with another --record to get the record"
 
     schema_: Literal["hybrid-ci.build/v1"] = Field(default=SCHEMA, alias="schema")
     hybrid_ci: str = Field(default=__version__, description="Version that wrote the record.")
@@ -59,27 +61,15 @@ class BuildRecord(Part):
     images: list[BuiltImageRecord] = Field(min_length=1)
     stages: list[StageRecord] = Field(description="The stages of the run, in their order.")
 
-    def to_json(self) -> str:
-        """Indented JSON with a final newline."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
-
     def of(self, image: BuiltImageRecord) -> BuildRecord:
         """The same with one of its images alone."""
         return self.model_copy(update={"images": [image]})
 
-    def write(self, place: Path, redact: Callable[[str], str] = str) -> tuple[Path, ...]:
+    def write_to(self, place: Path, redact: Callable[[str], str] = str) -> tuple[Path, ...]:
         """Write it to a file, or to one file an image in a folder. Raises ConfigurationError."""
         documents = {place / f"{one.name}.json": self.of(one) for one in self.images} if is_folder(place) else {}
         for file, document in (documents or {place: self}).items():
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(redact(document.to_json()), encoding="utf-8")
-            except OSError as error:
-                raise ConfigurationError(
-                    f"the record can't be written: {error.strerror}",
-                    where=str(file),
-                    hint="the images are in the registry; run it again with another --record to get the record",
-                ) from None
+            document.write(file, redact)
         return tuple(documents or [place])
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, ValidationError
 
 from orchestrator import __version__
 from orchestrator.core.errors import ConfigurationError
-from orchestrator.reports.records import Part, SourceRecord
+from orchestrator.reports.records import Document, Part, SourceRecord
 
 SCHEMA: Final = "hybrid-ci.plan/v1"
 _LARGEST = 64 * 1024 * 1024
@@ -58,8 +56,11 @@ class PinPlan(Part):
     digest: str | None = Field(description="Null where only the push gives it.")
 
 
-class PlanDocument(Part):
+class PlanDocument(Document):
     """Everything that a release with this plan does, and everything that the plan stands on."""
+
+    noun: ClassVar[str] = "plan"
+    lost: ClassVar[str] = "name a file in a folder that we may write"
 
     schema_: Literal["hybrid-ci.plan/v1"] = Field(default=SCHEMA, alias="schema")
     hybrid_ci: str = Field(default=__version__, description="Version that made the plan.")
@@ -77,21 +78,6 @@ class PlanDocument(Part):
     pins: list[PinPlan]
     files: dict[str, str] = Field(description="Files that the handoff edits, and the sha256 of what they hold now.")
     diff: str = Field(description="The edits as a unified diff.")
-
-    def to_json(self) -> str:
-        """Indented JSON with a final newline."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
-
-    def write(self, file: Path, redact: Callable[[str], str] = str) -> None:
-        """Write the plan, redacted. Raises ConfigurationError when the file can't be written."""
-        try:
-            file.write_text(redact(self.to_json()), encoding="utf-8")
-        except OSError as error:
-            raise ConfigurationError(
-                f"the plan can't be written: {error.strerror}",
-                where=str(file),
-                hint="name a file in a folder that we may write",
-            ) from None
 
 
 def read_plan(file: Path) -> PlanDocument:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from orchestrator import __version__
-from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.text import printable
 from orchestrator.reports.markdown import code, folded, summary, table
-from orchestrator.reports.records import Part, PullRequestRecord, calls_line
+from orchestrator.reports.records import Document, Part, PullRequestRecord, calls_line
 
 SCHEMA: Final = "hybrid-ci.promotion/v1"
 _SIGNS = {"pass": "✅ pass", "wait": "⏳ wait", "refuse": "⛔ refuse"}
@@ -91,8 +88,10 @@ class OpenSkip(Part):
     at: str | None
 
 
-class PromotionRecord(Part):
+class PromotionRecord(Document):
     """What a promotion did."""
+
+    lost: ClassVar[str] = "the promotion itself is done; run it again with another --record to get the record"
 
     schema_: Literal["hybrid-ci.promotion/v1"] = Field(default=SCHEMA, alias="schema")
     hybrid_ci: str = Field(default=__version__, description="Version that wrote the record.")
@@ -106,22 +105,6 @@ class PromotionRecord(Part):
     environments: list[PromotedEnvironment]
     open_skips: list[OpenSkip]
     calls: dict[str, dict[str, int]] = Field(description="How often Git and the forge were asked, by method.")
-
-    def to_json(self) -> str:
-        """Indented JSON with a final newline."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
-
-    def write(self, file: Path, redact: Callable[[str], str] = str) -> None:
-        """Write the record, redacted. Raises ConfigurationError when the file can't be written."""
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(redact(self.to_json()), encoding="utf-8")
-        except OSError as error:
-            raise ConfigurationError(
-                f"the record can't be written: {error.strerror}",
-                where=str(file),
-                hint="the promotion itself is done; run it again with another --record to get the record",
-            ) from None
 
 
 def promotion_schema() -> dict[str, Any]:

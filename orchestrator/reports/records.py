@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,6 +23,27 @@ class Part(BaseModel):
     """A part of a record: unknown keys are errors, and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # built when one is read or written
+
+
+class Document(Part):
+    """A whole document that is written to a file. ``noun`` is what it is, ``lost`` what to do when that fails."""
+
+    noun: ClassVar[str] = "record"
+    lost: ClassVar[str]
+
+    def to_json(self) -> str:
+        """Indented JSON with a final newline."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
+
+    def write(self, file: Path, redact: Callable[[str], str] = str) -> None:
+        """Write it, redacted. Raises ConfigurationError when the file can't be written."""
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(redact(self.to_json()), encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(
+                f"the {self.noun} can't be written: {error.strerror}", where=str(file), hint=self.lost
+            ) from None
 
 
 class SourceRecord(Part):
@@ -86,8 +107,10 @@ class PullRequestRecord(Part):
     url: str
 
 
-class ReleaseRecord(Part):
+class ReleaseRecord(Document):
     """What a release did."""
+
+    lost: ClassVar[str] = "the release itself is done; run it again with another --record to get the record"
 
     schema_: Literal["hybrid-ci.release/v1"] = Field(default=SCHEMA, alias="schema")
     hybrid_ci: str = Field(default=__version__, description="Version that wrote the record.")
@@ -118,22 +141,6 @@ class ReleaseRecord(Part):
         default_factory=dict,
         description="How often Git and the forge were asked, by method, and the requests that the forge's API got.",
     )
-
-    def to_json(self) -> str:
-        """Indented JSON with a final newline."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
-
-    def write(self, file: Path, redact: Callable[[str], str] = str) -> None:
-        """Write the record, redacted. Raises ConfigurationError when the file can't be written."""
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(redact(self.to_json()), encoding="utf-8")
-        except OSError as error:
-            raise ConfigurationError(
-                f"the record can't be written: {error.strerror}",
-                where=str(file),
-                hint="the release itself is done; run it again with another --record to get the record",
-            ) from None
 
 
 def record_schema() -> dict[str, Any]:

@@ -438,10 +438,10 @@ def test_a_key_tag_alone_spares_no_record(workshop: Workshop) -> None:
 def test_a_record_survives_its_file(workshop: Workshop, tmp_path: Path) -> None:
     record = made(workshop, "api", "worker")
     folder = tmp_path / "records"
-    files = record.write(folder)
+    files = record.write_to(folder)
     assert sorted(file.name for file in files) == ["api.json", "worker.json"]
     assert [read_build(file).images[0].name for file in sorted(files)] == ["api", "worker"]
-    (one,) = record.write(tmp_path / "both.json")
+    (one,) = record.write_to(tmp_path / "both.json")
     assert read_build(one) == record
 
 
