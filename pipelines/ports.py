@@ -1,4 +1,4 @@
-"""What a pipeline works with: the ports, chosen by the composition root (orchestrator/wiring.py) or a test."""
+"""What a pipeline works with: the ports, chosen by the composition root (orchestrator/wiring) or a test."""
 
 from __future__ import annotations
 

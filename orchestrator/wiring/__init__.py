@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.ci.environment import CIEnvironment, detect
 from orchestrator.ci.guard import signals
-from orchestrator.ci.redact import read_secret, redactor
+from orchestrator.ci.redact import redactor
 from orchestrator.config.fields import remote_url
 from orchestrator.config.loader import LoadedApplication, load_application
 from orchestrator.core.errors import ConfigurationError
@@ -23,22 +23,24 @@ from orchestrator.core.image import DEFAULT_REGISTRY, Repository
 from orchestrator.core.names import BranchName, CommitId, InvalidName, RemoteURL
 from orchestrator.core.order import Ancestry
 from orchestrator.core.release import SourceCommit
-from orchestrator.core.secret import Secret
-from orchestrator.engine.clock import Clock, SystemClock
-from orchestrator.forges.base import Forge
-from orchestrator.forges.choice import ForgeKind, forge_kind
+from orchestrator.engine.clock import SystemClock
 from orchestrator.git.credentials import GitCredentials
 from orchestrator.git.identity import Identity
-from orchestrator.git.signing import GPGSigner, Signer, SSHSigner
-from orchestrator.images.credentials import RegistryCredentials
 from orchestrator.reports.console import make_reporter
+from orchestrator.wiring.environment import (
+    ca_bundle_of,
+    git_credentials,
+    identity_of,
+    patience_of,
+    registry_credentials,
+    signer_of,
+)
+from orchestrator.wiring.forges import Remote, forge_for
 from pipelines.ports import Job, Ports, Standpoint, Surroundings
 
 if TYPE_CHECKING:
     from pipelines.doctor import Scene
 
-_PATIENCE_SECONDS = 60.0  # longer than a restart of a server takes, shorter than a person's
-_LONGEST_PATIENCE_SECONDS = 3600.0
 _CLOCK_SECONDS = 10.0
 _DOCTORS_PATIENCE = 5.0
 _SIGNING_VARIABLES = ("HYBRID_CI_SIGNING_KEY", "HYBRID_CI_SIGNING_KEY_FILE", "HYBRID_CI_SIGNING_GPG_KEY")
@@ -72,7 +74,7 @@ class Settings(Protocol):
 def open_ports(settings: Settings) -> Iterator[tuple[Ports, Surroundings]]:
     """Everything a pipeline needs; what was opened is closed at the end. Raises ConfigurationError."""
     application = load_application(settings.config)
-    identity = _identity(os.environ)
+    identity = identity_of(os.environ)
     surroundings = Surroundings(application, detect(), signals(), identity.address)
     with ExitStack() as stack:
         yield _ports(settings, _Place.of(application), identity, stack), surroundings
@@ -87,12 +89,12 @@ def open_standpoint(
     ``sources`` is the address of the application's repository, where order is told by its commits. Raises
     ConfigurationError, InvalidName for what is no address.
     """
-    identity, here = _identity(os.environ), Path.cwd()
+    identity, here = identity_of(os.environ), Path.cwd()
     application = load_application(settings.config) if gitops is None else None
     place = _Place.of(application) if application is not None else _Place(remote_url(gitops or "", here), "auto", here)
     if forge is not None:
         place = replace(place, forge=forge, directory=here)
-    at = Standpoint(detect(), signals(), identity.address, ca_bundle=_ca_bundle(os.environ))
+    at = Standpoint(detect(), signals(), identity.address, ca_bundle=ca_bundle_of(os.environ))
     if application is not None:
         config = application.config
         images = {name: Repository.parse(image.repository) for name, image in config.images.items()}
@@ -137,7 +139,7 @@ def _history(application: LoadedApplication | None, gitops: RemoteURL, sources: 
         with suppress(InvalidName, ConfigurationError):
             remote = remote_url(told, checkout)
     same = remote is not None and remote.host is not None and _server(remote) == _server(gitops)
-    return _History(checkout, remote, _git_credentials(os.environ) if same else None)
+    return _History(checkout, remote, git_credentials(os.environ) if same else None)
 
 
 def _server(url: RemoteURL) -> tuple[str, str | None, str]:
@@ -159,7 +161,7 @@ def open_building(settings: Settings) -> Iterator[tuple[Ports, Job]]:
     None of these secrets is even read.
     """
     application = load_application(settings.config)
-    around = Surroundings(application, detect(), signals(), _identity({}).address)
+    around = Surroundings(application, detect(), signals(), identity_of({}).address)
     with ExitStack() as stack:
         yield _ports(settings, _Place.of(application), None, stack), _job(around)
 
@@ -203,24 +205,24 @@ def open_doctor(settings: Settings, environment: str | None) -> Iterator[Scene]:
         return found.name if found is not None else None
 
     def sign() -> None:
-        signer = _signer(os.environ)
+        signer = signer_of(os.environ)
         if signer is not None:
             check_signer(signer)
 
     application = load_application(settings.config)
-    around = Surroundings(application, detect(), signals(), _identity(os.environ).address)
+    around = Surroundings(application, detect(), signals(), identity_of(os.environ).address)
     configured = any(os.environ.get(name) for name in _SIGNING_VARIABLES)
     tools = Tools(
         version,
         buildkit,
         sign if configured else None,
         lambda: _on_branch(read_source(application.directory), around.ci),
-        partial(_time_at, ca_bundle=_ca_bundle(os.environ)),
+        partial(_time_at, ca_bundle=ca_bundle_of(os.environ)),
     )
     with ExitStack() as stack:
         place, broken = _Place.of(application), None
         try:
-            ports = _ports(settings, place, _identity(os.environ), stack, _DOCTORS_PATIENCE)
+            ports = _ports(settings, place, identity_of(os.environ), stack, _DOCTORS_PATIENCE)
         except ConfigurationError as error:
             ports, broken = _ports(settings, place, None, stack, _DOCTORS_PATIENCE), error
         own = _own_repository(os.environ)
@@ -296,16 +298,16 @@ def _ports(
         closing(make_reporter(settings.log_format, quiet=settings.quiet, verbose=settings.verbose))
     )
     clock = SystemClock()
-    logins = _registry_credentials(place.registries, os.environ)
+    logins = registry_credentials(place.registries, os.environ)
     engine = stack.enter_context(closing(DockerEngine(from_environment, logins, clock=clock, redact=redactor)))
-    patience = _patience(os.environ) if patience is None else patience
+    patience = patience_of(os.environ) if patience is None else patience
     registry = stack.enter_context(
-        closing(HttpRegistry(logins, clock=clock, ca_bundle=_ca_bundle(os.environ), seconds=patience))
+        closing(HttpRegistry(logins, clock=clock, ca_bundle=ca_bundle_of(os.environ), seconds=patience))
     )
-    remote = _Remote(place.url, clock, patience)
-    forge, git_logins = None, GitCredentials(ca_bundle=_ca_bundle(os.environ))
+    remote = Remote(place.url, clock, patience)
+    forge, git_logins = None, GitCredentials(ca_bundle=ca_bundle_of(os.environ))
     if identity is not None:
-        forge, git_logins = _forge(place.forge, remote, place.directory, identity, stack)
+        forge, git_logins = forge_for(place.forge, remote, place.directory, identity, stack)
     repository = stack.enter_context(
         closing(
             GitRepository(
@@ -316,162 +318,13 @@ def _ports(
                 patience=patience,
                 hints=place.hints,
                 cache=settings.git_cache,
-                signer=_signer(os.environ) if identity is not None else None,
+                signer=signer_of(os.environ) if identity is not None else None,
                 reporter=reporter,
             )
         )
     )
     builder = Builders(engine, BuildKit(engine, logins, os.environ, redactor), os.environ, place.builder)
     return Ports(builder, engine, registry, repository, forge, clock, reporter)
-
-
-@dataclass(frozen=True, slots=True)
-class _Remote:
-    """The GitOps repository, and how patient we are with its forge."""
-
-    url: RemoteURL
-    clock: Clock
-    patience: float
-
-
-def _forge(
-    setting: str, remote: _Remote, directory: Path, identity: Identity, stack: ExitStack
-) -> tuple[Forge | None, GitCredentials]:
-    """The forge that the configuration names, or that the repository's host tells; None when neither does, since an
-    environment that is committed to needs none. With it, git's login: a GitHub App gives git its tokens too."""
-    environment = os.environ
-    match forge_kind(setting, remote.url, environment):
-        case ForgeKind.LOCAL:
-            from orchestrator.forges.local import LocalForge
-
-            path = remote.url if setting == "auto" else remote_url(setting, directory)
-            return LocalForge(path.local_path, actor=identity.name), _git_credentials(environment)
-        case ForgeKind.GITHUB:
-            return _github(remote, environment, stack)
-        case ForgeKind.GITLAB:
-            return _gitlab(remote, environment, stack)
-    return None, _git_credentials(environment)
-
-
-def _github(remote: _Remote, environment: Mapping[str, str], stack: ExitStack) -> tuple[Forge, GitCredentials]:
-    from orchestrator.forges.github import GitHubForge, GitHubSettings, app_login
-    from orchestrator.forges.github_address import GitHubAddress
-    from orchestrator.forges.github_login import BearerToken
-
-    address = GitHubAddress.of(remote.url, environment.get("HYBRID_CI_FORGE_URL") or None)
-    settings = GitHubSettings(remote.clock, ca_bundle=_ca_bundle(environment), patience=remote.patience)
-    credentials = _git_credentials(environment)
-    app, key = environment.get("HYBRID_CI_GITHUB_APP_ID"), read_secret("HYBRID_CI_GITHUB_APP_KEY", environment)
-    installed = app_login(app, key, address, settings, redactor.add) if app and key else None
-    if installed is not None:
-        stack.callback(installed.close)
-        if credentials.token is None:
-            credentials = replace(credentials, token=installed.token)
-    forge = GitHubForge(address, installed or BearerToken(_forge_token(environment)), settings)
-    stack.callback(forge.close_connections)
-    return forge, credentials
-
-
-def _gitlab(remote: _Remote, environment: Mapping[str, str], stack: ExitStack) -> tuple[Forge | None, GitCredentials]:
-    """By a token of its own, else by the CI job's, which may push and no more. None without either: preflight says so
-    where a forge is needed."""
-    from orchestrator.forges.gitlab import GitLabForge, GitLabSettings
-    from orchestrator.forges.gitlab_address import locate
-    from orchestrator.forges.gitlab_api import TokenKind, TokenLogin
-    from orchestrator.forges.gitlab_push import GitLabByPush
-    from orchestrator.gitops.repository import GitRepository
-
-    address = locate(remote.url, environment.get("HYBRID_CI_FORGE_URL") or None)
-    token, credentials = _forge_token(environment), _git_credentials(environment)
-    job = read_secret("CI_JOB_TOKEN", environment) if address.is_at(environment.get("CI_SERVER_URL", "")) else None
-    login = TokenLogin(token) if token is not None and token != job else TokenLogin(job, TokenKind.JOB) if job else None
-    if login is None:
-        return None, credentials
-    settings = GitLabSettings(remote.clock, ca_bundle=_ca_bundle(environment), patience=remote.patience)
-    forge = GitLabForge(address, login, settings)
-    stack.callback(forge.close_connections)
-    if login.kind is TokenKind.ACCESS:
-        return forge, credentials
-    credentials = replace(credentials, token=job, username="gitlab-ci-token")
-    refs = GitRepository(remote.url, credentials=credentials, clock=remote.clock, patience=remote.patience)
-    stack.callback(refs.close)
-    return GitLabByPush(address, refs.matching, forge, remote.clock), credentials
-
-
-def _forge_token(environment: Mapping[str, str]) -> Secret | None:
-    """The forge's own token, else the one that git has: they are the same, as a rule."""
-    return read_secret("HYBRID_CI_FORGE_TOKEN", environment) or read_secret("HYBRID_CI_GIT_TOKEN", environment)
-
-
-def _identity(environment: Mapping[str, str]) -> Identity:
-    """Who commits: ``HYBRID_CI_COMMITTER_NAME`` and ``HYBRID_CI_COMMITTER_EMAIL``."""
-    default = Identity()
-    return Identity(
-        environment.get("HYBRID_CI_COMMITTER_NAME") or default.name,
-        environment.get("HYBRID_CI_COMMITTER_EMAIL") or default.address,
-    )
-
-
-def _git_credentials(environment: Mapping[str, str]) -> GitCredentials:
-    default = GitCredentials()
-    return GitCredentials(
-        token=read_secret("HYBRID_CI_GIT_TOKEN", environment),
-        username=environment.get("HYBRID_CI_GIT_USERNAME") or default.username,
-        ssh_key=_file(environment, "HYBRID_CI_GIT_SSH_KEY_FILE"),
-        known_hosts=_file(environment, "HYBRID_CI_GIT_KNOWN_HOSTS_FILE"),
-        ca_bundle=_ca_bundle(environment),
-    )
-
-
-def _signer(environment: Mapping[str, str]) -> Signer | None:
-    """What signs our commits: ``HYBRID_CI_SIGNING_KEY`` (ssh) or ``HYBRID_CI_SIGNING_GPG_KEY``; None without either."""
-    ssh_key = read_secret("HYBRID_CI_SIGNING_KEY", environment)
-    gpg_key = environment.get("HYBRID_CI_SIGNING_GPG_KEY")
-    if ssh_key is not None and gpg_key:
-        raise ConfigurationError(
-            "commits can be signed by an SSH key or by a GPG key, not by both",
-            where=f"{ssh_key.source} and $HYBRID_CI_SIGNING_GPG_KEY",
-            hint="unset one of them",
-        )
-    if gpg_key:
-        keyring = environment.get("GNUPGHOME") or Path(environment.get("HOME", "/"), ".gnupg")
-        return GPGSigner(gpg_key, Path(keyring), "$HYBRID_CI_SIGNING_GPG_KEY")
-    return SSHSigner(ssh_key) if ssh_key is not None else None
-
-
-def _registry_credentials(own: Set[str], environment: Mapping[str, str]) -> RegistryCredentials:
-    """The general login is for the registries that this application pushes to, and for no other one."""
-    home = Path(environment.get("HOME", "/"))
-    return RegistryCredentials(environment, home, own, on_secret=redactor.add)
-
-
-def _patience(environment: Mapping[str, str]) -> float:
-    """Seconds for which a failing remote is asked again: ``HYBRID_CI_PATIENCE``."""
-    text = environment.get("HYBRID_CI_PATIENCE") or str(_PATIENCE_SECONDS)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= _LONGEST_PATIENCE_SECONDS:
-        raise ConfigurationError(
-            f"{text!r} is not a number of seconds",
-            where="$HYBRID_CI_PATIENCE",
-            hint="such as HYBRID_CI_PATIENCE=60",
-        )
-    return seconds
-
-
-def _ca_bundle(environment: Mapping[str, str]) -> Path | None:
-    return _file(environment, "HYBRID_CI_CA_BUNDLE")
-
-
-def _file(environment: Mapping[str, str], name: str) -> Path | None:
-    value = environment.get(name)
-    if not value:
-        return None
-    if not Path(value).is_file():
-        raise ConfigurationError("there is no such file", where=f"${name}={value}", hint="correct the path or unset it")
-    return Path(value)
 
 
 def _on_branch(source: SourceCommit, ci: CIEnvironment) -> SourceCommit:
