@@ -6,8 +6,11 @@ itself where it can, shared by all its workers, and stops them at its end.
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import sys
+import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
@@ -18,6 +21,7 @@ import hypothesis
 import pytest
 
 from scripts import services
+from scripts.machine import engine_api
 from scripts.machine.errors import MachineError
 from tests.servers import PlainRegistry, TlsRegistry
 
@@ -150,3 +154,19 @@ def tls_registry(running_services: services.Services) -> TlsRegistry:
 def base_image(running_services: services.Services) -> str:
     """A busybox image that is in the engine; ``FROM`` it, since nothing can be pulled."""
     return running_services.base_image
+
+
+@pytest.fixture(scope="session")
+def busybox(engine_host: str, base_image: str) -> bytes:
+    """The static program that the base image consists of, for images that are made from scratch."""
+    headers, spec = {"Content-Type": "application/json"}, json.dumps({"Image": base_image}).encode()
+    made = engine_api.request(engine_host, "POST", "/containers/create", body=spec, headers=headers)
+    container = f"/containers/{json.loads(made)['Id']}"
+    try:
+        archive = engine_api.request(engine_host, "GET", f"{container}/archive?path=/bin/busybox")
+    finally:
+        engine_api.request(engine_host, "DELETE", f"{container}?force=1")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        member = tar.extractfile("busybox")
+        assert member is not None
+        return member.read()

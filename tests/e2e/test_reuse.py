@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.forges.local import LocalForge
 from tests.e2e.shop import CONFIG, Done, Shop
-from tests.e2e.test_release import skopeo_inspect
 from tests.servers import TlsRegistry
+from tests.servers.skopeo import inspect
 
 pytestmark = pytest.mark.engine
 
@@ -67,13 +67,13 @@ def test_what_was_not_merged_is_tested_again_and_not_built(shop: Shop) -> None:
     assert [test["name"] for test in by_name(shop)["api"]["tests"]] == ["unit", "smoke"]
 
 
-def test_an_index_over_two_platforms_is_pinned(shop: Shop, tls_registry: TlsRegistry) -> None:
+def test_an_index_over_two_platforms_is_pinned(shop: Shop, tls_registry: TlsRegistry, busybox: bytes) -> None:
     config = CONFIG.replace("    context: worker\n", "    context: worker\n    platforms: [linux/arm64, linux/amd64]\n")
     shop.configure(config.replace("version: 1\n", "version: 1\nbuilder: buildkit\n", 1))
     (shop.app / "worker" / "Dockerfile").write_text(
         "FROM scratch\nCOPY busybox /bin/sh\nCOPY busybox /bin/test\nCOPY worker /worker\n"
     )
-    (shop.app / "worker" / "busybox").write_bytes(open("/usr/bin/busybox", "rb").read())  # noqa: PTH123, SIM115
+    (shop.app / "worker" / "busybox").write_bytes(busybox)
     (shop.app / "worker" / "busybox").chmod(0o755)
     shop.commit_app("Build for two platforms")
 
@@ -81,8 +81,8 @@ def test_an_index_over_two_platforms_is_pinned(shop: Shop, tls_registry: TlsRegi
 
     worker = by_name(shop)["worker"]
     assert worker["kind"] == "index"
-    raw = json.loads(skopeo_inspect(tls_registry, f"{worker['repository']}@{worker['digest']}", "--raw"))
+    raw = json.loads(inspect(tls_registry, f"{worker['repository']}@{worker['digest']}", "--raw"))
     assert [entry["platform"]["architecture"] for entry in raw["manifests"]] == ["arm64", "amd64"]
-    tagged = skopeo_inspect(tls_registry, f"{worker['repository']}:{worker['tag']}", "--raw")
+    tagged = inspect(tls_registry, f"{worker['repository']}:{worker['tag']}", "--raw")
     assert json.loads(tagged) == raw
     assert worker["platforms"] == ["linux/amd64"], "what was tested"

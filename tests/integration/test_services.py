@@ -1,17 +1,16 @@
 """The services themselves: what the other engine tests stand on."""
 
 import json
-import os
 import socket
 import ssl
 import subprocess
 import urllib.request
-from pathlib import Path
 
 import pytest
 
 from scripts.machine import engine_api
 from tests.servers import PlainRegistry, TlsRegistry
+from tests.servers.skopeo import skopeo
 
 pytestmark = pytest.mark.engine
 
@@ -36,12 +35,12 @@ def test_the_plain_registry_answers(registry: PlainRegistry) -> None:
 
 
 def test_the_tls_registry_wants_its_password_and_its_authority(tls_registry: TlsRegistry) -> None:
-    policy = ["skopeo", "--insecure-policy", "list-tags", f"docker://{tls_registry}/nothing/here"]
-    login = f"{tls_registry.username}:{tls_registry.password}"
-    good = skopeo([*policy, "--cert-dir", str(tls_registry.certificates), "--creds", login])
+    known = f"--cert-dir={tls_registry.certificates}"
+    listing = ("--insecure-policy", "list-tags", f"docker://{tls_registry}/nothing/here")
+    good = refused(skopeo(tls_registry, *listing, known))
     assert "NAME_UNKNOWN" in good or "repository name not known" in good or "404" in good
-    assert "authentication required" in skopeo([*policy, "--cert-dir", str(tls_registry.certificates), "--no-creds"])
-    assert "certificate" in skopeo([*policy, "--creds", login])
+    assert "authentication required" in refused(skopeo(tls_registry, *listing, known, login=False))
+    assert "certificate" in refused(skopeo(tls_registry, *listing))
 
 
 def test_the_certificate_is_valid_by_name_and_by_address(tls_registry: TlsRegistry) -> None:
@@ -55,9 +54,7 @@ def test_the_certificate_is_valid_by_name_and_by_address(tls_registry: TlsRegist
             assert secure.version() in {"TLSv1.2", "TLSv1.3"}
 
 
-def skopeo(argv: list[str]) -> str:
-    """What skopeo says on stderr; it is expected to fail."""
-    environment = {"PATH": os.environ["PATH"], "HOME": str(Path.home())}
-    answer = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment, timeout=30)
-    assert answer.returncode != 0
-    return answer.stderr
+def refused(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What it says on stderr; it is expected to fail."""
+    assert done.returncode != 0
+    return done.stderr.decode()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import shutil
 import ssl
-import subprocess
 import urllib.request
 from collections.abc import Callable
 from functools import partial
@@ -29,6 +27,7 @@ from orchestrator.images.publish import publish
 from orchestrator.images.registry import HttpRegistry
 from tests.contract.engines import OneLogin
 from tests.servers import TlsRegistry
+from tests.servers.skopeo import inspect
 from tests.simulators.clock import FakeClock
 from tests.simulators.reporter import RecordingReporter
 
@@ -45,13 +44,6 @@ def credentials(tls: TlsRegistry, tmp_path: Path) -> RegistryCredentials:
     return RegistryCredentials(environment, tmp_path, own=[tls.host])
 
 
-def skopeo(tls: TlsRegistry, reference: str) -> bytes:
-    program = shutil.which("skopeo")
-    assert program, "skopeo is among the packages of the tests"
-    argv = [program, "inspect", "--raw", f"--cert-dir={tls.certificates}", f"--creds={tls.username}:{tls.password}"]
-    return subprocess.run([*argv, f"docker://{reference}"], capture_output=True, check=True, timeout=60).stdout
-
-
 def test_an_independent_witness_sees_the_tested_image(
     engine: DockerEngine, image: BuiltImage, tls_registry: TlsRegistry, target: TaggedImage, tmp_path: Path
 ) -> None:
@@ -59,10 +51,10 @@ def test_an_independent_witness_sees_the_tested_image(
     with HttpRegistry(credentials(tls_registry, tmp_path), ca_bundle=tls_registry.ca) as registry:
         registry.check_login(target.repository, push=True)
         published = publish(engine, registry, image, target, reporter, SystemClock())
-    raw = skopeo(tls_registry, f"{target.repository}@{published.pinned.digest}")
+    raw = inspect(tls_registry, f"{target.repository}@{published.pinned.digest}", "--raw")
     assert f"sha256:{hashlib.sha256(raw).hexdigest()}" == published.pinned.digest.value
     assert json.loads(raw)["config"]["digest"] == image.engine_id.value
-    assert raw == skopeo(tls_registry, str(target))
+    assert raw == inspect(tls_registry, str(target), "--raw")
     assert reporter.progressed
 
 
