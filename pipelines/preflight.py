@@ -42,11 +42,12 @@ def clear(
     *,
     builds: bool,
     writes: bool = True,
+    meanwhile: Callable[[Cleared], None] = lambda cleared: None,
 ) -> Cleared:
     """Read the policy and apply it, then ask engine, registries, Git and forge side by side.
 
     ``builds`` needs an engine and the right to push images; without ``writes`` (a dry run) not even the beginning of
-    an upload is made to find out about that right.
+    an upload is made to find out about that right. ``meanwhile`` looks at the target while the others are asked.
     """
     refuse_pull_request_events(surroundings.ci)
     config = surroundings.application.config
@@ -69,8 +70,10 @@ def clear(
         asks.append(required_forge(ports.forge, environment, ports.repository.url).check_access)
     else:
         asks.append(partial(refuse_writers_of_policy, ports.forge, environment, policy))
+    cleared = Cleared(policy, environment, waivers, seen, seen.tips[base.ref])
+    asks.append(partial(meanwhile, cleared))
     side_by_side(asks)
-    return Cleared(policy, environment, waivers, seen, seen.tips[base.ref])
+    return cleared
 
 
 def refuse_writers_of_policy(forge: object, environment: Environment, policy: Policy) -> None:

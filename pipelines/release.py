@@ -13,10 +13,12 @@ from orchestrator.core.image import PinnedImage, Repository
 from orchestrator.core.release import Release
 from orchestrator.core.stages import Graph, Kind, Node
 from orchestrator.engine.events import stage
+from orchestrator.engine.parallel import ahead
 from orchestrator.engine.runner import Ran, run_stages
 from orchestrator.engine.stage import Ended, Stage, State
 from orchestrator.gitops.ledger import evidence_of
 from orchestrator.gitops.outcome import Outcome
+from orchestrator.images.base import BuildSpec
 from pipelines.custom import custom_stage
 from pipelines.finished import released_before
 from pipelines.from_stage import starting_at
@@ -25,7 +27,7 @@ from pipelines.making import Run, all_tested, build_image, check_image, hand_off
 from pipelines.platforms import check_tested
 from pipelines.ports import Job, Ports
 from pipelines.preflight import Cleared, clear, refuse_dirty, tell_unknown_order
-from pipelines.reuse import Reusable, find_reusable, kept_pin, origin_of
+from pipelines.reuse import Contexts, Reusable, find_reusable, kept_pin, origin_of, read_contexts
 from pipelines.stages import Pipeline, check_stages, pipeline_of
 from pipelines.targets import check_files, unbuilt
 
@@ -87,12 +89,12 @@ def release(ports: Ports, job: Job, options: ReleaseOptions) -> ReleaseResult:
     began = ports.clock.monotonic()
     pipeline = pipeline_of(job, options.only)
     environment = options.environment or job.application.config.gitops.environment
-    with stage(ports.reporter, "preflight", ports.clock.monotonic):
-        cleared = preflight(ports, pipeline, environment, options)
-    if options.dry_run:
-        return _dry_run(ports, pipeline, cleared, options)
-
-    run = begin(ports, pipeline, cleared, options)
+    with ahead(contexts_of(pipeline, options)) as contexts:  # read while preflight waits for others
+        with stage(ports.reporter, "preflight", ports.clock.monotonic):
+            cleared = preflight(ports, pipeline, environment, options)
+        if options.dry_run:
+            return _dry_run(ports, pipeline, cleared, options, contexts)
+        run = begin(ports, pipeline, cleared, options, contexts)
     graph = graph_to_run(run, options)
     ran = run_graph(run, graph, options.jobs)
     done = Ended("preflight", State.DONE, ports.clock.monotonic() - began)
@@ -113,27 +115,52 @@ def run_graph(run: Run, graph: Graph, jobs: int) -> Ran:
     return ran
 
 
-def begin(ports: Ports, pipeline: Pipeline, cleared: Cleared, options: ReleaseOptions) -> Run:
+def begin(
+    ports: Ports,
+    pipeline: Pipeline,
+    cleared: Cleared,
+    options: ReleaseOptions,
+    contexts: Callable[[], Contexts] | None = None,
+) -> Run:
     """A run that knows what is done already: the whole release, or single images. Raises RemoteError."""
     run = Run(ports, pipeline, cleared, options.reopen, options.promised)
-    if options.no_skip or pipeline.job.source.dirty:
+    if _makes_everything(pipeline, options):
         return run
     finished = released_before(ports, pipeline.job, pipeline.released, cleared)
-    return replace(run, finished=finished) if finished else replace(run, reusable=unchanged(ports, pipeline, cleared))
+    if finished is not None:
+        return replace(run, finished=finished)
+    return replace(run, reusable=unchanged(ports, pipeline, cleared, contexts))
 
 
-def unchanged(ports: Ports, pipeline: Pipeline, cleared: Cleared | None) -> Mapping[str, Reusable]:
+def unchanged(
+    ports: Ports, pipeline: Pipeline, cleared: Cleared | None, contexts: Callable[[], Contexts] | None = None
+) -> Mapping[str, Reusable]:
     """The content key of each image, and what the registry holds under it. Raises RemoteError, ConfigurationError.
 
-    Without rules to go by there is no evidence either, and everything that is found is tested again.
+    Without rules to go by there is no evidence either, and everything that is found is tested again. ``contexts``
+    gives the build contexts where somebody is reading them already.
     """
-    application = pipeline.job.application.config.application
+    application, specs = pipeline.job.application.config.application, _keyed_specs(pipeline)
     return find_reusable(
         ports,
-        {name: keyed_spec(pipeline, name) for name in pipeline.targets},
+        specs,
         tuple(pipeline.targets.values()),
         lambda: evidence_of(ports.repository, cleared.base_tip, application) if cleared else frozenset(),
+        contexts or partial(read_contexts, specs),
     )
+
+
+def contexts_of(pipeline: Pipeline, options: ReleaseOptions) -> Callable[[], Contexts]:
+    """Reads the build contexts, where anybody will ask what is in them."""
+    return partial(read_contexts, {} if _makes_everything(pipeline, options) else _keyed_specs(pipeline))
+
+
+def _makes_everything(pipeline: Pipeline, options: ReleaseOptions) -> bool:
+    return options.no_skip or pipeline.job.source.dirty
+
+
+def _keyed_specs(pipeline: Pipeline) -> Mapping[str, BuildSpec]:
+    return {name: keyed_spec(pipeline, name) for name in pipeline.targets}
 
 
 def graph_to_run(run: Run, options: ReleaseOptions) -> Graph:
@@ -199,16 +226,21 @@ def preflight(ports: Ports, pipeline: Pipeline, environment: str, options: Relea
     if not options.dry_run:
         check_stages(pipeline, options.approved)
     repositories = [target.image.repository for target in released]
-    cleared = clear(ports, job, environment, repositories, builds=True, writes=not options.dry_run)
+
+    def plan(cleared: Cleared) -> None:
+        """With unknown digests it finds an image that no manifest holds before an hour of building does."""
+        plan_release(ports, job, cleared, unbuilt(job, released, {}))
+
+    cleared = clear(ports, job, environment, repositories, builds=True, writes=not options.dry_run, meanwhile=plan)
     if cleared.policy.require_tested_platforms:
         check_tested(cleared.policy, released, ports.engine.platform())
-    # Planning with unknown digests finds an image that no manifest holds before an hour of building does.
-    plan_release(ports, job, cleared, unbuilt(job, released, {}))
     return cleared
 
 
-def _dry_run(ports: Ports, pipeline: Pipeline, cleared: Cleared, options: ReleaseOptions) -> ReleaseResult:
-    planned, unknown = as_planned(begin(ports, pipeline, cleared, replace(options, dry_run=False)))
+def _dry_run(
+    ports: Ports, pipeline: Pipeline, cleared: Cleared, options: ReleaseOptions, contexts: Callable[[], Contexts]
+) -> ReleaseResult:
+    planned, unknown = as_planned(begin(ports, pipeline, cleared, replace(options, dry_run=False), contexts))
     plan = plan_release(ports, pipeline.job, cleared, planned)
     return ReleaseResult(planned, cleared.environment.name, None, plan, unknown)
 

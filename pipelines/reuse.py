@@ -22,7 +22,7 @@ from orchestrator.engine.parallel import both, side_by_side
 from orchestrator.images.base import BuildSpec, BuiltImage, Registry
 from orchestrator.images.bases import handed_repository
 from orchestrator.images.content_key import ContentKey, NoKey, content_key, context_digest, named_bases
-from orchestrator.images.context import plan_context
+from orchestrator.images.context import Context, plan_context
 from orchestrator.images.proof import Proof, prove
 from orchestrator.images.publish import gather
 from orchestrator.images.tagging import REVISION, labels_of
@@ -62,20 +62,38 @@ class Origin:
     commit: CommitId | None
 
 
+@dataclass(frozen=True, slots=True)
+class ReadContext:
+    """A build context as it is on the disk, and the digest over all that would be sent of it."""
+
+    context: Context
+    digest: str
+
+
+Contexts = Mapping[str, ReadContext]
+
+
+def read_contexts(specs: Mapping[str, BuildSpec]) -> Contexts:
+    """The build context of each image. Raises ConfigurationError for one that can't be read."""
+    contexts = {name: plan_context(spec) for name, spec in specs.items()}
+    return {name: ReadContext(context, context_digest(context)) for name, context in contexts.items()}
+
+
 def find_reusable(
     ports: Ports,
     specs: Mapping[str, BuildSpec],
     targets: Sequence[Target],
     evidence: Callable[[], frozenset[Tested]],
+    contexts: Callable[[], Contexts],
 ) -> Mapping[str, Reusable]:
     """The content key of each image, and what the registry holds under it.
 
     An image whose key can't be told (a base that is chosen while building, a base registry that does not answer) is
     left out and said so: it is built. ``specs`` are by image name, as the builder would get them; ``evidence`` is what
-    the GitOps base branch knows: git is waited for while the contexts are read. Raises RemoteError, ConfigurationError
+    the GitOps base branch knows: git is waited for while the ``contexts`` are. Raises RemoteError, ConfigurationError
     for a context that can't be read.
     """
-    keys, proven = both(partial(_Keys, ports, specs, targets), evidence)
+    keys, proven = both(partial(_Keys, ports, specs, targets, contexts), evidence)
     known: list[tuple[Target, ContentKey]] = []
     for target in targets:
         try:
@@ -93,15 +111,21 @@ def find_reusable(
 class _Keys:
     """The keys of a run's images; an image of the project that another one is built upon counts by its own key."""
 
-    def __init__(self, ports: Ports, specs: Mapping[str, BuildSpec], targets: Sequence[Target]) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        specs: Mapping[str, BuildSpec],
+        targets: Sequence[Target],
+        contexts: Callable[[], Contexts],
+    ) -> None:
         self._specs = specs
-        self._contexts = {name: plan_context(spec) for name, spec in specs.items()}
         self._own = {target.image.repository: target.name for target in targets}
         self._own |= {handed_repository(target.name): target.name for target in targets}
         self._labels = {target.name: target.config.labels for target in targets}
         self._platforms = {target.name: platforms_of(target) for target in targets}
         self._native = () if all(self._platforms.values()) else (ports.engine.platform(),)
-        self._digests, self._contents = both(partial(self._resolve_bases, ports), self._read_contexts)
+        self._contexts = contexts()
+        self._digests = self._resolve_bases(ports)
         self._known: dict[str, ContentKey] = {}
         self._bases: dict[str, dict[str, str]] = {}
 
@@ -115,11 +139,10 @@ class _Keys:
             spec = self._specs[name]
             contents = self._bases[name] = {
                 written: self._content(name, reference, (*above, name))
-                for written, reference in named_bases(self._contexts[name].dockerfile, spec.arguments).items()
+                for written, reference in self._named_bases(name).items()
             }
-            platforms = self._platforms[name] or self._native
-            context, digest = self._contexts[name], self._contents[name]
-            self._known[name] = content_key(spec, context, self._labels[name], platforms, contents, digest)
+            platforms, read = self._platforms[name] or self._native, self._contexts[name]
+            self._known[name] = content_key(spec, read.context, self._labels[name], platforms, contents, read.digest)
         return self._known[name]
 
     def _content(self, name: str, reference: ImageReference, above: tuple[str, ...]) -> str:
@@ -131,15 +154,15 @@ class _Keys:
             raise NoKey(f"what {reference} is now could not be found out", where=name)
         return str(digest)
 
-    def _read_contexts(self) -> Mapping[str, str]:
-        return {name: context_digest(context) for name, context in self._contexts.items()}
+    def _named_bases(self, name: str) -> Mapping[str, ImageReference]:
+        return named_bases(self._contexts[name].context.dockerfile, self._specs[name].arguments)
 
     def _resolve_bases(self, ports: Ports) -> Mapping[ImageReference, Digest]:
         """What each base from elsewhere is now. One whose registry does not answer is left out."""
         wanted: dict[ImageReference, None] = {}
-        for name, spec in self._specs.items():
+        for name in self._specs:
             with suppress(NoKey):  # said when its turn comes
-                named = named_bases(self._contexts[name].dockerfile, spec.arguments).values()
+                named = self._named_bases(name).values()
                 wanted |= {reference: None for reference in named if reference.repository not in self._own}
         answers = side_by_side([partial(_resolve, ports, reference) for reference in wanted])
         return {reference: digest for reference, digest in zip(wanted, answers, strict=True) if digest is not None}

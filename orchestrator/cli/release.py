@@ -49,15 +49,10 @@ def release(
     stages: builds every image, tests it, pushes it, reads it back from the registry by digest, proves that it is what
     was tested, and opens or updates the pull request that pins it. A second run of a finished release changes nothing.
     """
-    from orchestrator.cli.results import check_record_file, print_result
     from orchestrator.core.errors import ConfigurationError
     from orchestrator.wiring import open_job
-    from pipelines.counting import Tally
-    from pipelines.release import ReleaseOptions, jobs_for
-    from pipelines.release import release as run_release
 
     settings: Settings = context.obj
-    check_record_file(record)
     if plan is not None and (environment or only or dry_run or no_skip or from_stage or allow_dirty):
         raise ConfigurationError(
             "a plan says itself what is released, and where to",
@@ -69,8 +64,14 @@ def release(
         from pipelines.plan import release_planned
 
         promised = read_plan(plan)
-    tally = Tally()
     with open_job(settings) as (ports, job):
+        from orchestrator.cli.results import check_record_file, print_result
+        from pipelines.counting import Tally
+        from pipelines.release import ReleaseOptions, jobs_for
+        from pipelines.release import release as run_release
+
+        check_record_file(record)
+        tally = Tally()
         ports = tally.counted(ports)
         options = ReleaseOptions(
             environment,

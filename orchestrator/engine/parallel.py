@@ -1,10 +1,11 @@
-"""Calls that do not depend on each other, side by side."""
+"""Calls that do not depend on each other, side by side, and one that begins before its result is needed."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from orchestrator.engine.process import terminate_all
@@ -25,22 +26,8 @@ def side_by_side(calls: Sequence[Callable[[], _Result]], workers: int = 8) -> li
     if len(calls) <= 1:
         return [call() for call in calls]
     work = _Work(calls)
-    # No ThreadPoolExecutor: it joins its threads whatever happens, at the latest when the interpreter ends.
-    threads = [
-        threading.Thread(target=work.run, name=f"hybrid-ci-{number}", daemon=True)
-        for number in range(min(workers, len(calls)))
-    ]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(_LOOK_UP_SECONDS)  # a signal that comes just before a join without end would be slept over
-    except BaseException:
-        work.stop()
-        terminate_all()
-        _join_for(threads, _ENDING_SECONDS)
-        raise
+    with _running(work, min(workers, len(calls))):
+        pass
     return work.results()
 
 
@@ -49,6 +36,46 @@ def both(one: Callable[[], _One], other: Callable[[], _Other]) -> tuple[_One, _O
     calls: list[Callable[[], Any]] = [one, other]
     first, second = side_by_side(calls)
     return first, second
+
+
+@contextlib.contextmanager
+def ahead(call: Callable[[], _Result]) -> Iterator[Callable[[], _Result]]:
+    """Begin a call while the block goes on; what is given waits for its result, or raises what the call raised.
+
+    The end of the block waits for the call too. A block that fails is taken for the end of the run: every child that
+    anybody waits for is ended.
+    """
+    work = _Work([call])
+
+    def result() -> _Result:
+        join()
+        return work.results()[0]
+
+    with _running(work, 1) as join:
+        yield result
+
+
+@contextlib.contextmanager
+def _running(work: _Work[Any], workers: int) -> Iterator[Callable[[], None]]:
+    """Threads that do the work while the block goes on; its end waits for them, as does what is given."""
+    # No ThreadPoolExecutor: it joins its threads whatever happens, at the latest when the interpreter ends.
+    threads = [threading.Thread(target=work.run, name=f"hybrid-ci-{number}", daemon=True) for number in range(workers)]
+
+    def join() -> None:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(_LOOK_UP_SECONDS)  # a signal that comes just before a join without end would be slept over
+
+    try:
+        for thread in threads:
+            thread.start()
+        yield join
+        join()
+    except BaseException:
+        work.stop()
+        terminate_all()
+        _join_for(threads, _ENDING_SECONDS)
+        raise
 
 
 def _join_for(threads: Sequence[threading.Thread], seconds: float) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -24,6 +24,7 @@ from orchestrator.core.names import BranchName, CommitId, InvalidName, RemoteURL
 from orchestrator.core.order import Ancestry
 from orchestrator.core.release import SourceCommit
 from orchestrator.engine.clock import SystemClock
+from orchestrator.engine.parallel import ahead
 from orchestrator.git.credentials import GitCredentials
 from orchestrator.git.identity import Identity
 from orchestrator.reports.console import make_reporter
@@ -73,7 +74,12 @@ class Settings(Protocol):
 @contextmanager
 def open_ports(settings: Settings) -> Iterator[tuple[Ports, Surroundings]]:
     """Everything a pipeline needs; what was opened is closed at the end. Raises ConfigurationError."""
-    application = load_application(settings.config)
+    with _opened(settings, load_application(settings.config)) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(settings: Settings, application: LoadedApplication) -> Iterator[tuple[Ports, Surroundings]]:
     identity = identity_of(os.environ)
     surroundings = Surroundings(application, detect(), signals(), identity.address)
     with ExitStack() as stack:
@@ -150,8 +156,9 @@ def _server(url: RemoteURL) -> tuple[str, str | None, str]:
 @contextmanager
 def open_job(settings: Settings) -> Iterator[tuple[Ports, Job]]:
     """The same with the source commit of the application's repository."""
-    with open_ports(settings) as (ports, around):
-        yield ports, _job(around)
+    application = load_application(settings.config)
+    with _source_of(application) as source, _opened(settings, application) as (ports, around):
+        yield ports, _job(around, source())
 
 
 @contextmanager
@@ -162,13 +169,19 @@ def open_building(settings: Settings) -> Iterator[tuple[Ports, Job]]:
     """
     application = load_application(settings.config)
     around = Surroundings(application, detect(), signals(), identity_of({}).address)
-    with ExitStack() as stack:
-        yield _ports(settings, _Place.of(application), None, stack), _job(around)
+    with _source_of(application) as source, ExitStack() as stack:
+        yield _ports(settings, _Place.of(application), None, stack), _job(around, source())
 
 
-def _job(around: Surroundings) -> Job:
-    from orchestrator.git.changed import difference, file_at
+def _source_of(application: LoadedApplication) -> AbstractContextManager[Callable[[], SourceCommit]]:
+    """The commit that is checked out: git tells it while the adapters are loaded."""
     from orchestrator.git.source import read_source
+
+    return ahead(partial(read_source, application.directory))
+
+
+def _job(around: Surroundings, source: SourceCommit) -> Job:
+    from orchestrator.git.changed import difference, file_at
 
     directory, ci = around.application.directory, around.ci
     since = partial(difference, directory, before=ci.before, ci=ci.is_ci)
@@ -177,7 +190,7 @@ def _job(around: Surroundings) -> Job:
         ci,
         around.signals,
         around.identity,
-        _on_branch(read_source(directory), ci),
+        _on_branch(source, ci),
         changed=lambda: since(None).paths,
         difference=since,
         earlier=partial(file_at, directory),

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from orchestrator.engine.parallel import side_by_side
+from orchestrator.engine.parallel import ahead, side_by_side
 from orchestrator.engine.process import Completed, run
 
 
@@ -146,3 +146,47 @@ def test_an_interruption_begins_no_further_call() -> None:
         release.set()
     time.sleep(0.1)
     assert len(numbers) == 8
+
+
+def test_a_call_ahead_runs_while_the_block_goes_on() -> None:
+    meeting = threading.Barrier(2, timeout=10)
+    with ahead(lambda: sorted((meeting.wait(), meeting.wait()))) as result:
+        meeting.wait()
+        meeting.wait()
+        assert len(result()) == 2
+
+
+def test_what_a_call_ahead_raised_is_raised_where_its_result_is_asked_for() -> None:
+    def fail() -> None:
+        raise ValueError("no context")
+
+    with ahead(fail) as result:
+        pass
+    with pytest.raises(ValueError, match="no context"):
+        result()
+
+
+def test_the_end_of_the_block_waits_for_a_call_ahead() -> None:
+    may_end, ended = threading.Event(), threading.Event()
+
+    def call() -> None:
+        assert may_end.wait(10)
+        ended.set()
+
+    with ahead(call):
+        threading.Timer(0.05, may_end.set).start()
+    assert ended.is_set()
+
+
+def test_a_block_that_fails_ends_the_child_that_a_call_ahead_waits_for() -> None:
+    began, ended = threading.Event(), list[Completed]()
+
+    def call() -> None:
+        began.set()
+        ended.append(run(["sleep", "60"]))
+
+    with pytest.raises(KeyError), ahead(call):
+        assert began.wait(10)
+        time.sleep(0.2)  # the child is started after the event
+        raise KeyError
+    assert [one.ok for one in ended] == [False]
