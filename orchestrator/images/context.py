@@ -93,7 +93,7 @@ def tell_left_out(context: Context, spec: BuildSpec, reporter: Reporter) -> None
         return
     names = ", ".join(left_out[:5]) + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
     reporter.log(
-        f"build {spec.name}", f"left out of the build context: {names} (bring back with !pattern in .dockerignore)"
+        f"build {spec.name}", f"left out of the build context: {names} (send one by naming it: !name in .dockerignore)"
     )
 
 

@@ -1,7 +1,7 @@
 """What of a folder goes to the engine: ``.dockerignore`` in docker's own semantics, after a list of our own.
 
-Our patterns come first and docker's rule is that the last match wins, so a ``!pattern`` in ``.dockerignore``
-brings back what we would leave out.
+A ``!pattern`` in ``.dockerignore`` brings back what our list leaves out where it names that: ``!**/.env`` does, and
+``!src``, by which people say which folders they want at all, does not.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ LEFT_OUT = (
     "**/.netrc", "**/.pypirc", "**/.git-credentials", "**/.docker/config.json", "**/.kube/config", "**/kubeconfig",
     "**/.aws/credentials", "**/*.pem", "**/*.key",
 )  # fmt: skip
+_LAST_OF_OURS = frozenset(pattern.rpartition("/")[2] for pattern in LEFT_OUT)
 _KEY_SUFFIXES = (".pem", ".key")  # certificates have these names too, so here the content decides
 _PRIVATE_KEY = b"PRIVATE KEY-----"
 _LOOKED_AT = 64 * 1024
@@ -63,9 +64,9 @@ def select(context: Path, patterns: Sequence[str]) -> Selection:
                 verdict = _Verdict.SENT
             if verdict is _Verdict.SENT:
                 paths.append(path)
-            elif verdict is _Verdict.KEPT_BACK:
+            elif verdict is _Verdict.KEPT_BACK and not above.kept_back:
                 left_out.append(path)
-            if is_folder and (verdict is _Verdict.SENT or rules.may_come_back_below(path)):
+            if is_folder and (verdict is _Verdict.SENT or rules.may_come_back_below(path, hits)):
                 pending.append((path, hits))
     return Selection(tuple(sorted(paths)), tuple(sorted(left_out)))
 
@@ -81,15 +82,12 @@ def _is_sent(rules: _Rules, context: Path, path: str) -> bool:
     for depth in range(1, len(parts)):
         folder = "/".join(parts[:depth])
         hits = rules.hits(folder, hits)
-        if rules.verdict(hits) is not _Verdict.SENT and not rules.may_come_back_below(folder):
+        if rules.verdict(hits) is not _Verdict.SENT and not rules.may_come_back_below(folder, hits):
             return False
     verdict = rules.verdict(rules.hits(path, hits))
     if verdict is _Verdict.KEPT_BACK and path.endswith(_KEY_SUFFIXES):
         return not (context / path).is_file() or not _is_key(context / path)  # of one that is gone nobody can tell
     return verdict is _Verdict.SENT
-
-
-_Hits = tuple[bool, ...]
 
 
 class _Verdict(Enum):
@@ -98,43 +96,91 @@ class _Verdict(Enum):
     KEPT_BACK = auto()  # only our own list wants it out
 
 
+@dataclass(frozen=True, slots=True)
+class _Hits:
+    """Which of their patterns hit a path or a folder above it, and whether our own list keeps it back."""
+
+    theirs: tuple[bool, ...]
+    kept_back: bool = False
+
+
 class _Rules:
     """Docker's rule: a pattern that hit a folder hits all below it, and of all that hit, the last one decides."""
 
     def __init__(self, theirs: Sequence[str]) -> None:
-        ours = [Pattern(text) for text in LEFT_OUT]
-        self._ours = len(ours)
-        self._patterns = [*ours, *(pattern for pattern in map(Pattern, theirs) if pattern.dirs)]
-        self._matchers = [_matcher(pattern) for pattern in self._patterns]
-        self.none: _Hits = (False,) * len(self._patterns)
+        self._patterns = [pattern for pattern in map(Pattern, theirs) if pattern.dirs]
+        self._matchers = [_matcher(pattern.cleaned_pattern) for pattern in self._patterns]
+        back = [pattern for pattern in self._patterns if pattern.exclusion]
+        named = [pattern for pattern in back if _names(pattern)]
+        self._back, self._named_below = [_components(one) for one in back], [_components(one) for one in named]
+        self._named = [_matcher(pattern.cleaned_pattern) for pattern in named]
+        self._ours = [(pattern.exclusion, _matcher(pattern.cleaned_pattern)) for pattern in map(Pattern, LEFT_OUT)]
+        self.none = _Hits((False,) * len(self._patterns))
 
     def hits(self, path: str, above: _Hits) -> _Hits:
-        return tuple(hit or matcher(path) is not None for matcher, hit in zip(self._matchers, above, strict=True))
+        theirs = tuple(
+            hit or matcher(path) is not None for matcher, hit in zip(self._matchers, above.theirs, strict=True)
+        )
+        kept_back = above.kept_back or self._is_ours(path)
+        return _Hits(theirs, kept_back and not any(matcher(path) for matcher in self._named))
 
     def verdict(self, hits: _Hits) -> _Verdict:
-        if not self._excluded(hits, 0):
-            return _Verdict.SENT
-        return _Verdict.IGNORED if self._excluded(hits, self._ours) else _Verdict.KEPT_BACK
-
-    def may_come_back_below(self, folder: str) -> bool:
-        """Docker's own test: a ``!pattern`` begins with this folder's name, letter by letter."""
-        back = (pattern.cleaned_pattern for pattern in self._patterns if pattern.exclusion)
-        return any(f"{pattern}/".startswith(f"{folder}/") for pattern in back)
-
-    def _excluded(self, hits: _Hits, start: int) -> bool:
         excluded = False
-        for pattern, hit in zip(self._patterns[start:], hits[start:], strict=True):
+        for pattern, hit in zip(self._patterns, hits.theirs, strict=True):
             if hit:
                 excluded = not pattern.exclusion
-        return excluded
+        if excluded:
+            return _Verdict.IGNORED
+        return _Verdict.KEPT_BACK if hits.kept_back else _Verdict.SENT
+
+    def may_come_back_below(self, folder: str, hits: _Hits) -> bool:
+        """A ``!pattern`` of theirs can hit something in this folder, as BuildKit has it.
+
+        Docker's older client compares letters here, and finds nothing that ``!**/*.py`` brings back.
+        """
+        names = folder.split("/")
+        return any(_reaches_below(one, names) for one in (self._named_below if hits.kept_back else self._back))
+
+    def _is_ours(self, path: str) -> bool:
+        ours = False
+        for exclusion, matcher in self._ours:
+            if matcher(path) is not None:
+                ours = not exclusion
+        return ours
 
 
-def _matcher(pattern: Pattern) -> Callable[[str], object]:
+def _names(pattern: Pattern) -> bool:
+    """It tells what it brings back: ``!src``, ``!src/**`` and ``!**/*.json`` were not written for ``src/.env``."""
+    last = str(pattern.dirs[-1])
+    return not last.startswith(("*", "?", "[")) or last in _LAST_OF_OURS
+
+
+_Matcher = Callable[[str], object]
+
+
+def _components(pattern: Pattern) -> list[_Matcher | None]:
+    """What matches one name after the other on a path; None from where ``**`` takes any number of them."""
+    parts = pattern.cleaned_pattern.split("/")
+    free = next((number for number, part in enumerate(parts) if "**" in part), None)
+    matchers: list[_Matcher | None] = [_matcher(part) for part in parts[:free]]
+    return matchers if free is None else [*matchers, None]
+
+
+def _reaches_below(components: Sequence[_Matcher | None], names: Sequence[str]) -> bool:
+    for matcher, name in zip(components, names, strict=False):
+        if matcher is None:
+            return True
+        if matcher(name) is None:
+            return False
+    return len(components) > len(names)
+
+
+def _matcher(pattern: str) -> _Matcher:
     try:
-        return re.compile(_translate(pattern.cleaned_pattern), re.DOTALL).fullmatch
+        return re.compile(_translate(pattern), re.DOTALL).fullmatch
     except (re.error, IndexError):
         raise ConfigurationError(
-            f"{pattern.cleaned_pattern!r} is not a pattern of .dockerignore",
+            f"{pattern!r} is not a pattern of .dockerignore",
             hint="see https://docs.docker.com/build/concepts/context/#dockerignore-files",
         ) from None
 
@@ -207,7 +253,7 @@ def _read_patterns(path: Path) -> tuple[str, ...]:
         raise ConfigurationError(f"{path.name} is not UTF-8", where=str(path)) from None
     if len(content) > _MAX_IGNORE_FILE:
         raise ConfigurationError(f"{path.name} is larger than 1 MiB", where=str(path))
-    stripped = (line.strip() for line in text.splitlines() if not line.startswith("#"))
+    stripped = (line.strip() for line in text.split("\n") if not line.startswith("#"))
     patterns = tuple(line for line in stripped if line)
     if "!" in patterns:
         raise ConfigurationError(f"{path.name} has a line with '!' alone", where=str(path), hint="write !pattern")

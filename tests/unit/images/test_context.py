@@ -114,6 +114,11 @@ def test_the_archive_begins_with_a_name_that_needs_no_second_header(root: Path) 
         (["[bc].txt"], ["a/b.log", "a/b.txt", "c.log", "node_modules/m/i.js"]),
         (["C.TXT"], ["a/b.log", "a/b.txt", "c.log", "c.txt", "node_modules/m/i.js"]),
         (["node_modules", "!node_modules/m/other.js"], ["a/b.log", "a/b.txt", "c.log", "c.txt"]),
+        (["*", "!**/*.js"], ["node_modules/m/i.js"]),
+        (["*", "!node_*/*/i.js"], ["node_modules/m/i.js"]),
+        (["*", "!other_*/*/i.js"], []),
+        (["*", "! a/*.txt"], ["a/b.txt"]),
+        (["a\x0c.log", "c.log"], ["a/b.log", "a/b.txt", "c.txt", "node_modules/m/i.js"]),
     ],
 )
 def test_dockerignore_is_read_as_docker_reads_it(root: Path, lines: list[str], expected: list[str]) -> None:
@@ -204,6 +209,16 @@ def test_an_explicit_line_brings_it_back(root: Path, line: str, path: str) -> No
     write(root, path, text=KEY)
     ignore(root, line)
     assert path in files(root)
+
+
+@pytest.mark.parametrize("lines", [["*", "!src"], ["*", "!src/**"], ["*", "!*/"], ["*", "!**/*.json", "!src/*"]])
+def test_a_line_that_says_what_is_wanted_at_all_brings_no_secret_back(root: Path, lines: list[str]) -> None:
+    write(root, "src/app.py", "src/.env", "src/id_rsa", "src/.docker/config.json", ".git/HEAD")
+    ignore(root, *lines)
+    selection = plan(root).selection
+    assert "src/app.py" in selection.paths
+    assert {"src/.env", "src/id_rsa", "src/.docker/config.json", ".git/HEAD"}.isdisjoint(selection.paths)
+    assert {"src/.env", "src/id_rsa", "src/.docker/config.json"} <= set(selection.left_out)
 
 
 def test_one_file_of_a_folder_can_come_back_alone(root: Path) -> None:
