@@ -10,29 +10,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.image import ImageReference, InvalidReference, Repository, TaggedImage
 from orchestrator.images.base import BuiltImage
-from orchestrator.images.dockerfile import Instruction, instructions
+from orchestrator.images.dockerfile import Instruction, directives, instructions
 
 _LOCAL = "hybrid-ci.local"
 _FROM = re.compile(r"(?:--\S+\s+)*(?P<image>\S+)(?:\s+[Aa][Ss]\s+(?P<stage>\S+))?")
 _OTHER_FROM = {
     "COPY": re.compile(r"--from=(?P<image>\S+)"),
-    "RUN": re.compile(r"--mount=(?:\S*,)?from=(?P<image>[^\s,]+)"),
+    "RUN": re.compile(r"--mount=(?:\S*?,)?from=(?P<image>[^\s,]+)"),
 }
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::-(?P<default>[^}]*))?\}|(?P<plain>\w+))")
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base as a Dockerfile names it: ``written`` there, ``name`` with its variables filled in; ``line`` from 1."""
+    """A base as a Dockerfile names it: ``written`` there, ``name`` with its variables filled in.
+
+    ``line`` and ``last`` are those of its instruction, from 1.
+    """
 
     written: str
     name: str
     line: int
+    last: int
 
     @property
     def repository(self) -> Repository | None:
@@ -46,22 +51,34 @@ class Base:
 def bases(text: str, arguments: Mapping[str, str]) -> Iterator[Base]:
     """What FROM, ``COPY --from`` and ``RUN --mount=…,from=`` name, the Dockerfile's own stages left out.
 
-    Variables are those that count there: ARG before the first FROM, with ``arguments`` over their defaults.
+    Variables are those that count there: ARG before the first FROM, with ``arguments`` over their defaults. One that
+    nobody declares stays as it is written: BuildKit fills in some of its own, such as ``$TARGETARCH``.
     """
     stages: set[str] = set()
     variables: dict[str, str] = {}
     for instruction in instructions(text):
         if instruction.keyword == "ARG" and not stages:
             _define(instruction, variables, arguments)
-        match = _named(instruction)
-        if match is None:
-            continue
-        name = _filled(match["image"], variables)
-        known = name.lower() in stages or name.isdigit()
-        if instruction.keyword == "FROM":
-            stages.add((match["stage"] or f"\0{len(stages)}").lower())  # one without a name counts too
-        if not known and name != "scratch":
-            yield Base(match["image"], name, instruction.line)
+        for match in _named(instruction):
+            name = _filled(match["image"], variables)
+            known = name.lower() in stages or name.isdigit()
+            if instruction.keyword == "FROM":
+                stages.add((match["stage"] or f"\0{len(stages)}").lower())  # one without a name counts too
+            if not known and name != "scratch":
+                yield Base(match["image"], name, instruction.line, instruction.last)
+
+
+def registries(dockerfile: bytes, arguments: Mapping[str, str]) -> tuple[str, ...]:
+    """The hosts that the build pulls from, sorted: those of its bases, and of a frontend that ``# syntax`` names."""
+    text = dockerfile.decode("utf-8", "replace")
+    names = [base.name for base in bases(text, arguments)]
+    if syntax := directives(text).get("syntax"):
+        names.append(syntax)
+    found = set()
+    for name in names:
+        with suppress(InvalidReference):  # the builder will say what it thinks of it
+            found.add(ImageReference.parse(name).repository.registry)
+    return tuple(sorted(found))
 
 
 def handed_repository(name: str) -> Repository:
@@ -77,7 +94,7 @@ def local_reference(image: BuiltImage) -> TaggedImage:
 def with_local_bases(dockerfile: bytes, own: Mapping[str, BuiltImage], arguments: Mapping[str, str]) -> bytes:
     """The Dockerfile, with each base that is one of ``own`` (by name) under its local reference.
 
-    Raises ConfigurationError where a FROM goes over several lines, so that its base can't be told from the rest.
+    Raises ConfigurationError where a name goes over several lines.
     """
     if not own:
         return dockerfile
@@ -86,14 +103,14 @@ def with_local_bases(dockerfile: bytes, own: Mapping[str, BuiltImage], arguments
     for base in bases(text, arguments):
         if base.name not in own:
             continue
-        before, found, after = lines[base.line - 1].partition(base.written)
-        if not found:
+        number = next((one for one in range(base.line - 1, base.last) if base.written in lines[one]), None)
+        if number is None:
             raise ConfigurationError(
-                f"the base {base.name} stands on another line than its FROM",
+                f"the base {base.name} is written over several lines",
                 where=f"Dockerfile:{base.line}",
-                hint="write the FROM of an image of the project in one line",
+                hint="write the name of an image of the project in one line",
             )
-        lines[base.line - 1] = before + str(local_reference(own[base.name])) + after
+        lines[number] = lines[number].replace(base.written, str(local_reference(own[base.name])), 1)
     return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
@@ -103,16 +120,19 @@ def _define(instruction: Instruction, variables: dict[str, str], arguments: Mapp
         variables[name] = arguments.get(name, _filled(default.strip("\"'"), variables))
 
 
-def _named(instruction: Instruction) -> re.Match[str] | None:
+def _named(instruction: Instruction) -> Iterator[re.Match[str]]:
+    """Where the instruction names an image or a stage: a RUN may do so in each of its mounts."""
     if instruction.keyword == "FROM":
-        return _FROM.match(instruction.rest)
-    other = _OTHER_FROM.get(instruction.keyword)
-    return other.search(instruction.rest) if other is not None else None
+        yield from filter(None, [_FROM.match(instruction.rest)])
+    elif (other := _OTHER_FROM.get(instruction.keyword)) is not None:
+        yield from other.finditer(instruction.rest)
 
 
 def _filled(text: str, variables: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
-        found = variables.get(match["braced"] or match["plain"], "")
+        found = variables.get(match["braced"] or match["plain"])
+        if found is None and match["default"] is None:
+            return match[0]
         return found or match["default"] or ""
 
     return _VARIABLE.sub(value, text)

@@ -116,7 +116,7 @@ class BuildStream:
 
     def _where(self) -> str:
         path = self._spec.dockerfile
-        line = instruction_line(_read(path), int(self._step["step"]), self._spec.target) if self._step else None
+        line = instruction_line(_read(path), int(self._step["step"])) if self._step else None
         return f"{path}:{line}" if line is not None else str(path)
 
 

@@ -24,12 +24,12 @@ from orchestrator.engine.events import Reporter
 from orchestrator.engine.nameless import nameless_file
 from orchestrator.engine.process import Limits, run
 from orchestrator.images.base import BUILD_SECONDS, BuildSpec, BuiltImage, ImageBuilder
+from orchestrator.images.bases import registries
 from orchestrator.images.build_arguments import check_build_arguments
 from orchestrator.images.buildkit_cli import DockerCli, find_docker_cli, plugin_folders, required_docker_cli
 from orchestrator.images.buildkit_log import BuildKitLog
 from orchestrator.images.context import Context, plan_context, tell_left_out
 from orchestrator.images.credentials import Credentials
-from orchestrator.images.dockerfile import base_images
 
 # What the docker command needs to find the engine that everything else of this run talks to.
 _ENGINE_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "BUILDX_CONFIG", "SSH_AUTH_SOCK")
@@ -106,7 +106,7 @@ class BuildKit:
                     *(f"--secret=id={name},src=/dev/fd/{descriptor}" for name, descriptor in secrets.items()),
                     "-",
                 ],
-                environment=self._variables(Path(folder), context),
+                environment=self._variables(Path(folder), context, spec.arguments),
                 stdin=context.stream(),
                 limits=Limits(seconds=self._seconds, output=_MOST_OUTPUT),
                 on_line=tell,
@@ -149,15 +149,12 @@ class BuildKit:
             yield f"--provenance={'mode=max' if options.provenance else 'false'}"
             yield "--load"
 
-    def _variables(self, folder: Path, context: Context) -> dict[str, str]:
+    def _variables(self, folder: Path, context: Context, arguments: Mapping[str, str]) -> dict[str, str]:
         """An engine to talk to and a configuration with the logins that this build needs, readable for nobody else."""
-        logins = {
-            image.repository.registry: login
-            for image in base_images(context.dockerfile.decode("utf-8", "replace"))
-            if (login := self._credentials.login(image.repository.registry)) is not None
-        }
         auths: dict[str, dict[str, str]] = {}
-        for registry, login in logins.items():
+        for registry in registries(context.dockerfile, arguments):
+            if (login := self._credentials.login(registry)) is None:
+                continue
             entry = login.for_engine(registry)
             if "identitytoken" in entry:
                 auths[entry["serveraddress"]] = {"identitytoken": entry["identitytoken"]}

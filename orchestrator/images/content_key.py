@@ -21,14 +21,16 @@ from orchestrator.engine.parallel import side_by_side
 from orchestrator.images.base import BuildSpec
 from orchestrator.images.bases import bases
 from orchestrator.images.context import Context
-from orchestrator.images.dockerfile import instructions
+from orchestrator.images.dockerfile import Instruction, directives, instructions, words
 from orchestrator.images.ignore import unreadable
 
 _FORMAT = "hybrid-ci content key 1"
 _TAG_PREFIX = "hybrid-ci-"
 _CHUNK = 1 << 20
 _READERS = 4  # hashing and reading let go of the interpreter's lock
-_REMOTE = re.compile(r"(?:^|\s)(?:https?://|git@|git://|ssh://)")
+_REMOTE = re.compile(r"(?:https?|git|ssh)://|[\w-]+@[\w.-]+:", re.I)
+_DOCKERS_OWN = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?")
+_CHECKSUM = re.compile(r"--checksum=[^$\s]+")
 
 
 class NoKey(ConfigurationError):
@@ -101,12 +103,15 @@ def context_digest(context: Context) -> str:
 def named_bases(dockerfile: bytes, arguments: Mapping[str, str]) -> Mapping[str, ImageReference]:
     """The images that the build begins from or copies from, by the names that the Dockerfile gives them.
 
-    Raises NoKey for a name that is no reference, as one with a variable that nobody fills, and for an ADD that
-    fetches: what comes then can't be told before the build.
+    Raises NoKey for a name that is no reference, as one with a variable that nobody fills, for an ADD that fetches
+    without a checksum, and for a frontend that is not Docker's own: what comes then can't be told before the build.
     """
     text = dockerfile.decode("utf-8", "replace")
+    syntax = directives(text).get("syntax", "")
+    if syntax and not _DOCKERS_OWN.fullmatch(syntax):
+        raise NoKey(f"only the frontend {syntax} knows what the build takes", where="Dockerfile:1")
     for instruction in instructions(text):
-        if instruction.keyword == "ADD" and _REMOTE.search(instruction.rest):
+        if _fetches(instruction):
             raise NoKey("what ADD fetches can't be told before the build", where=f"Dockerfile:{instruction.line}")
     found: dict[str, ImageReference] = {}
     for base in bases(text, arguments):
@@ -117,6 +122,16 @@ def named_bases(dockerfile: bytes, arguments: Mapping[str, str]) -> Mapping[str,
                 f"the base image {base.written!r} can't be told before the build", where=f"Dockerfile:{base.line}"
             ) from None
     return found
+
+
+def _fetches(instruction: Instruction) -> bool:
+    """An ADD (also one for those that build upon it) from a URL or a repository, or from what only a variable tells."""
+    text = f"{instruction.keyword} {instruction.rest}".removeprefix("ONBUILD ")
+    keyword, _, rest = text.partition(" ")
+    if keyword.upper() != "ADD" or _CHECKSUM.search(rest):
+        return False
+    sources = [word.strip("[]\"',") for word in words(rest.replace(",", " "))]
+    return any(source.startswith("$") or _REMOTE.match(source) for source in sources)
 
 
 def _pairs(kind: str, values: Mapping[str, str]) -> Iterator[str]:

@@ -25,14 +25,13 @@ from orchestrator.core.secret import Redactor
 from orchestrator.engine.clock import Clock, Deadline, SystemClock
 from orchestrator.engine.events import Reporter
 from orchestrator.images.base import BUILD_SECONDS, BuildFailed, BuildSpec, BuiltImage, RunResult, RunSpec
-from orchestrator.images.bases import local_reference
+from orchestrator.images.bases import local_reference, registries
 from orchestrator.images.build_arguments import check_build_arguments
 from orchestrator.images.build_stream import BuildStream
 from orchestrator.images.container_run import Running, run_to_end
 from orchestrator.images.containers import Containers
 from orchestrator.images.context import Context, plan_context, tell_left_out
 from orchestrator.images.credentials import Anonymous, Credentials
-from orchestrator.images.dockerfile import base_images
 from orchestrator.images.engine_client import EngineClient, engine_errors, from_environment
 from orchestrator.images.push_stream import PushStream, error_of, pull_error
 
@@ -146,7 +145,7 @@ class DockerEngine:
             return self._built(spec, stream.image)
 
     def _build_events(self, spec: BuildSpec, context: Context) -> Iterator[Mapping[str, object]]:
-        self._client.give_build_logins(self._base_logins(context.dockerfile))
+        self._client.give_build_logins(self._base_logins(context.dockerfile, spec.arguments))
         self.name_bases(spec)
         return _events(
             self._client.build(
@@ -173,12 +172,11 @@ class DockerEngine:
                 local = local_reference(base)
                 self._client.tag(base.engine_id.value, str(local.repository), local.tag, force=True)
 
-    def _base_logins(self, dockerfile: bytes) -> dict[str, dict[str, str]]:
+    def _base_logins(self, dockerfile: bytes, arguments: Mapping[str, str]) -> dict[str, dict[str, str]]:
         """The logins for the registries that the Dockerfile names, and for no other."""
-        hosts = {image.repository.registry for image in base_images(dockerfile.decode("utf-8", "replace"))}
-        logins = {host: login for host in sorted(hosts) if (login := self._credentials.login(host)) is not None}
-        entries = {host: login.for_engine(host) for host, login in logins.items()}
-        return {entry["serveraddress"]: entry for entry in entries.values()}
+        hosts = registries(dockerfile, arguments)
+        entries = [login.for_engine(host) for host in hosts if (login := self._credentials.login(host)) is not None]
+        return {entry["serveraddress"]: entry for entry in entries}
 
     def describe_built(self, spec: BuildSpec, image: str) -> BuiltImage:
         """What was built under this id, when it is for the platform that was asked for. Raises BuildFailed."""

@@ -162,6 +162,34 @@ def test_every_image_that_a_build_takes_from_is_a_base() -> None:
     assert bases(text, TAG="13")[2] == "debian:13"
 
 
+def test_each_mount_of_a_run_is_a_base() -> None:
+    text = "FROM a\nRUN --mount=from=b,target=/b \\\n  --mount=type=bind,target=/c,from=c true\n"
+    assert bases(text) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("text", ["FROM\tdebian:12\n", "\ufeffFROM debian:12\n", "from debi\\\nan:12\n"])
+def test_a_base_is_found_however_it_is_written(text: str) -> None:
+    assert bases(text) == ["debian:12"]
+
+
+def test_a_script_in_a_here_document_names_no_base_and_hides_none() -> None:
+    text = "FROM a\nRUN python3 - <<EOF\nfrom os import path\nFROM b AS c\nEOF\nCOPY --from=c /x /x\n"
+    assert bases(text) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# syntax=docker/dockerfile:1",
+        "# syntax=docker.io/docker/dockerfile-upstream:master-labs",
+        "ADD --checksum=sha256:24454f830cdb571e2c4ad15481119c43b3cafd48dd869a9b2945d1036d1dc68d https://a.b/x /x",
+        "ADD https.conf a@b /etc/",
+    ],
+)
+def test_what_is_known_before_the_build_costs_no_key(line: str) -> None:
+    assert bases(f"{line}\nFROM debian:12\n") == ["debian:12"]
+
+
 def test_scratch_is_no_base() -> None:
     assert bases("FROM scratch\nCOPY a /a\n") == []
 
@@ -171,7 +199,21 @@ def test_a_base_is_known_by_its_reference() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["FROM $BASE\n", "FROM debian:$TAG\n", "FROM debian:12\nADD https://example.com/x.tar /x\n"]
+    "text",
+    [
+        "FROM $BASE\n",
+        "FROM debian:$TAG\n",
+        "FROM debian$TARGETVARIANT\n",
+        "FROM debian:12\nADD https://example.com/x.tar /x\n",
+        "FROM debian:12\nadd --chown=1:1 HTTPS://example.com/x.tar /x\n",
+        'FROM debian:12\nADD ["a", "https://example.com/x.tar", "/x"]\n',
+        "FROM debian:12\nADD --keep-git-dir=true git@example.com:acme/x.git /x\n",
+        "FROM debian:12\nADD me@example.com:acme/x.git /x\n",
+        "ARG URL=https://example.com/x\nFROM debian:12\nARG URL\nADD $URL /x\n",
+        "FROM debian:12\nONBUILD ADD https://example.com/x.tar /x\n",
+        "FROM debian:12\nADD --checksum=$SUM https://example.com/x.tar /x\n",
+        "# syntax=ghcr.io/acme/frontend:1\nFROM debian:12\n",
+    ],
 )
 def test_what_cannot_be_told_before_the_build_has_no_key(text: str) -> None:
     with pytest.raises(NoKey) as caught:
