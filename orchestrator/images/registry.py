@@ -6,10 +6,12 @@ See https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from orchestrator.core.errors import RemoteError
 from orchestrator.core.image import Digest, InvalidReference, Repository, TaggedImage
@@ -27,6 +29,7 @@ _MAX_MANIFEST = 4 * MEBIBYTE
 _MAX_BLOB = 8 * MEBIBYTE
 _SECONDS = 60.0
 _MOST_PAGES = 10
+_NEXT = re.compile(r""";\s*rel="?next"?\s*(?:;|$)""", re.I)
 
 
 class HttpRegistry:
@@ -112,14 +115,14 @@ class HttpRegistry:
 
     def referrers(self, repository: Repository, subject: Digest, artifact_type: str) -> Sequence[Descriptor]:
         """The artifacts of this type that refer to the digest: by the referrers API, else by the fallback tag."""
-        page = f"referrers/{subject}?artifactType={artifact_type}"
+        page = f"referrers/{subject}?{urlencode({'artifactType': artifact_type})}"  # a bare + would be read as a space
         found: list[Descriptor] = []
         for _ in range(_MOST_PAGES):
             answer = self._session.find(repository, "GET", page, _MAX_MANIFEST)
             if answer is None:
                 return self._fallback(repository, subject, artifact_type)
             found += read_referrers(answer.body, artifact_type, f"{repository}@{subject}")
-            page = _next_page(answer)
+            page = _next_page(answer, self._session.url(repository))
             if not page:
                 return found
         raise RegistryLied(
@@ -203,12 +206,20 @@ class _Overtaken(RemoteError):
     """The fallback tag was written by somebody else between our write and our look."""
 
 
-def _next_page(answer: Answer) -> str:
-    """The path of the next page that a ``Link`` header names (RFC 8288); empty when this was the last one."""
-    target, _, parameters = answer.headers.get("Link", "").partition(">")
-    if 'rel="next"' not in parameters or not target.startswith("</v2/"):
+def _next_page(answer: Answer, base: str) -> str:
+    """The path of the next page that a ``Link`` header names (RFC 8288); empty when this was the last one.
+
+    One on another host is none: what is there is no answer of this registry.
+    """
+    target, _, parameters = answer.headers.get("Link", "").strip().removeprefix("<").partition(">")
+    if not _NEXT.search(parameters):
         return ""
-    return target.removeprefix("<")
+    try:
+        parts = urlsplit(urljoin(base, target))
+    except ValueError:
+        return ""
+    here = parts.netloc == urlsplit(base).netloc and parts.path.startswith("/v2/")
+    return f"{parts.path}?{parts.query}" if here else ""
 
 
 def _check_claim(answer: Answer, where: str) -> None:

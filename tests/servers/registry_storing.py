@@ -52,4 +52,8 @@ class StoringRegistry:
     def _list(self, asked: Asked) -> Reply:
         repository, _, subject = asked.path.removeprefix("/v2/").partition("/referrers/")
         entries = list(self._artifacts.get((repository, str(Digest(subject))), {}).values())
-        return Reply(200, json.dumps({"schemaVersion": 2, "manifests": entries}).encode(), _INDEX)
+        headers = dict(_INDEX)
+        if wanted := asked.query.get("artifactType"):
+            entries = [entry for entry in entries if entry.get("artifactType") == wanted[0]]
+            headers["OCI-Filters-Applied"] = "artifactType"
+        return Reply(200, json.dumps({"schemaVersion": 2, "manifests": entries}).encode(), headers)

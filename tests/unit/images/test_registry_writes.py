@@ -148,17 +148,18 @@ def test_a_listing_that_another_job_overwrote_is_written_again(
     assert "ours" in {one.annotations["note"] for one in found}
 
 
+@pytest.mark.parametrize("link", ['<{path}>; rel="next"', "<http://{host}{path}>;rel=next", '<x?last=1>; rel="next"'])
 def test_pages_of_referrers_are_read_to_their_end(
-    server: ScriptedRegistry, registry: HttpRegistry, repository: Repository
+    server: ScriptedRegistry, registry: HttpRegistry, repository: Repository, link: str
 ) -> None:
     path = f"/v2/{PATH}/referrers/{SUBJECT}"
 
     def page(asked: Asked) -> Reply:
         if "last" in asked.query:
             return Reply(200, listing(entry(2)))
-        return Reply(200, listing(entry(1)), {"Link": f'<{path}?last=1>; rel="next"'})
+        return Reply(200, listing(entry(1)), {"Link": link.format(path=f"{path}?last=1", host=server.host)})
 
-    server.on("GET", path, page)
+    server.on("GET", f"{path}|/v2/{PATH}/x", page)
     assert len(registry.referrers(repository, SUBJECT, RECORD)) == 2
 
 
