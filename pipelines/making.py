@@ -1,4 +1,4 @@
-"""The built-in stages of a release, each a small function over the run: build, test, push, hand off."""
+"""The built-in stages of a release, each a small function over the run: build, test, hand off. See pushing.py too."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.config.application import ImageNeed, TestConfig
 from orchestrator.core.change import Action, Change, ChangePlan
-from orchestrator.core.errors import ConfigurationError, Place, RemoteError
-from orchestrator.core.image import Digest, Platform, TaggedImage
+from orchestrator.core.errors import ConfigurationError, Place
+from orchestrator.core.image import Digest, Platform
 from orchestrator.core.release import (
     RecordReference,
     Release,
@@ -22,21 +22,19 @@ from orchestrator.core.release import (
 from orchestrator.core.stages import Node
 from orchestrator.engine.events import stage
 from orchestrator.gitops.outcome import Outcome
-from orchestrator.images.artifacts import attach_document
 from orchestrator.images.base import BuildSpec, BuiltImage
 from orchestrator.images.bases import handed_repository
-from orchestrator.images.publish import publish
-from orchestrator.images.tagging import REVISION, put_tag
+from orchestrator.images.tagging import REVISION
 from orchestrator.images.testing import CommandTest, HttpTest, ImageTest, ImageTestReport, run_test
-from orchestrator.reports.claims import RECORD_TYPE, image_claim
 from pipelines.handing_off import desk_for, hand_off_stage, plan_now
-from pipelines.platforms import platforms_of, publish_index, tested_platforms
+from pipelines.platforms import platforms_of, tested_platforms
 from pipelines.ports import Ports
 from pipelines.preflight import Cleared
-from pipelines.reuse import Reusable, adopt, fetch_proven
+from pipelines.reuse import Reusable, fetch_proven, still_made_of
 from pipelines.stages import Pipeline, build_spec
 from pipelines.targets import Target
 
+PROVEN = "the GitOps base branch says that it was tested"
 APPLICATION_LABEL = "io.hybrid-ci.application"
 
 
@@ -54,7 +52,7 @@ class Run:
     reopen: bool = False
     promised: Callable[[ChangePlan], None] | None = None  # raises when the handoff is not the one that was planned
     finished: Release | None = None  # found pinned already: then nothing is made
-    reusable: Mapping[str, Reusable] = field(default_factory=dict)  # by image: what its content key leads to
+    reusable: dict[str, Reusable] = field(default_factory=dict)  # by image: what its content key leads to
     built: dict[str, BuiltImage] = field(default_factory=dict)
     fetched: dict[str, BuiltImage] = field(default_factory=dict)
     foreign: dict[tuple[str, Platform], BuiltImage] = field(default_factory=dict)  # further platforms of both
@@ -62,7 +60,10 @@ class Run:
     pushed: dict[str, ReleasedImage] = field(default_factory=dict)
     records: dict[str, RecordReference] = field(default_factory=dict)
     outcome: Outcome | None = None
-    _fetching: threading.Lock = field(default_factory=threading.Lock)
+    _fetching: Mapping[str, threading.Lock] = field(init=False, repr=False)  # by image: one is fetched once
+
+    def __post_init__(self) -> None:
+        self._fetching = {name: threading.Lock() for name in self.pipeline.targets}
 
     @property
     def release(self) -> Release:
@@ -95,7 +96,7 @@ class Run:
 
         Raises ConfigurationError when it is not made for that platform, ProofBroken, RemoteError.
         """
-        with self._fetching:
+        with self._fetching[name]:
             known = self.built.get(name) or self.fetched.get(name)
             if known is None:
                 known = self.fetched[name] = self._fetch(name, platform)
@@ -146,8 +147,13 @@ class Run:
 
 
 def build_image(run: Run, node: Node) -> None:
-    """Build the image for each of its platforms, upon those of the project that it names."""
+    """Build the image for each of its platforms, upon those of the project that it names.
+
+    Where stages of the application's own ran before, one that is unchanged all the same is not built.
+    """
     target = run.target(node)
+    if _is_unchanged(run, node, target):
+        return
     platforms: Sequence[Platform | None] = platforms_of(target) or (None,)
     for platform in _native_first(run, platforms):
         image = _build(run, node.name if len(platforms) == 1 else f"{node.name} {platform}", target, platform)
@@ -155,6 +161,33 @@ def build_image(run: Run, node: Node) -> None:
             run.built[target.name] = image
         elif platform is not None:
             run.foreign[target.name, platform] = image
+    _settle_key(run, target)
+
+
+def _is_unchanged(run: Run, node: Node, target: Target) -> bool:
+    """The registry holds what would be built now."""
+    if run.adopts(target.name) is None:
+        return False
+    _settle_key(run, target)
+    found = run.adopts(target.name)
+    if found is None:
+        return False
+    with stage(run.ports.reporter, node.name, run.ports.clock.monotonic) as ending:
+        ending.text = f"done, unchanged, {found.short} in the registry"
+    return True
+
+
+def _settle_key(run: Run, target: Target) -> None:
+    """Forget the key of an image that is made of something else by now: a stage wrote into its context, say."""
+    reusable = run.reusable.get(target.name)
+    if reusable is None:
+        return
+    own = {*run.pipeline.bases[target.name].values()}
+    own |= {need.image for need in target.config.needs if isinstance(need, ImageNeed)}
+    if own <= run.reusable.keys() and still_made_of(keyed_spec(run.pipeline, target.name), reusable):
+        return
+    run.reusable.pop(target.name)
+    run.ports.reporter.note(f"the image {target.name} has no content key: what it is built from changed meanwhile")
 
 
 def _native_first(run: Run, platforms: Sequence[Platform | None]) -> Sequence[Platform | None]:
@@ -202,8 +235,14 @@ def labels_of(pipeline: Pipeline, target: Target) -> dict[str, str]:
 
 
 def check_image(run: Run, node: Node) -> None:
-    """Run the image's tests. Raises TestsFailed when one fails; the rest still run, so that one look tells all."""
+    """Run the image's tests. Raises TestsFailed when one fails; the rest still run, so that one look tells all.
+
+    One that is taken from the registry, and proven to have passed them, passes them.
+    """
     target = run.target(node)
+    if run.adopts(target.name) is not None and run.reusable[target.name].proven:
+        run.ports.reporter.note(f"{node.name}: {PROVEN}")
+        return
     if not target.config.tests:
         run.ports.reporter.warn(f"the image {target.name} has no tests")
     platforms = tested_platforms(target, run.native_for(target))
@@ -246,80 +285,6 @@ def _reports(run: Run, node: Node, platform: Platform | None, *, many: bool) -> 
 
 def all_tested(run: Run, node: Node) -> None:
     """Everything that has to pass before the first push has passed: nothing to do but to stand between."""
-
-
-def push_image(run: Run, node: Node) -> None:
-    """Push, read back from the registry, prove; an unchanged image stays as it is there. Raises when a link breaks."""
-    target, ports = run.target(node), run.ports
-    adopted = run.adopts(target.name)
-    with stage(ports.reporter, node.name, ports.clock.monotonic) as ending:
-        if adopted is not None:
-            image = adopt(ports, target, adopted, run.fetched.get(target.name))
-            ending.text = f"done, {adopted.short} is there already"
-        else:
-            image = _published(run, target)
-            ending.text = f"done, {image.pinned.digest.short} proven"
-        image = replace(image, platforms=run.tested_on(target))
-        if image.pinned.tag is not None:
-            wanted = TaggedImage(image.pinned.repository, image.pinned.tag)
-            revision, immutable = str(run.pipeline.job.source.id), run.immutable_tags
-            put_tag(
-                ports.registry, wanted, image.pinned.digest, revision, ports.clock, ports.reporter, immutable=immutable
-            )
-        run.pushed[target.name] = image
-        record_image(run, target, image)
-
-
-def _published(run: Run, target: Target) -> ReleasedImage:
-    """Push what was built: under its content key first, so that a run that is killed here is found by the next one."""
-    ports, reusable = run.ports, run.reusable.get(target.name)
-    place = TaggedImage(target.image.repository, reusable.key.tag) if reusable is not None else target.image
-    revision = str(run.pipeline.job.source.id)
-    if len(platforms := platforms_of(target)) > 1:
-        built = {platform: run.image(target.name, platform) for platform in platforms}
-        return publish_index(ports, target, place, built, revision)
-    published = publish(
-        ports.engine,
-        ports.registry,
-        run.built[target.name],
-        place,
-        ports.reporter,
-        ports.clock,
-        labels={REVISION: revision},
-        immutable=reusable is None and run.immutable_tags,
-    )
-    proof = published.proof
-    return ReleasedImage(target.name, target.image.pinned(proof.digest), proof.kind, proof.config)
-
-
-def record_image(run: Run, target: Target, image: ReleasedImage) -> None:
-    """Lay the record of an image that was tested here beside it in the registry.
-
-    A registry that takes no artifacts costs the record and not the release.
-    """
-    reusable, results = run.reusable.get(target.name), run.tests.get(target.name)
-    if reusable is None or not results:
-        return
-    ports, job = run.ports, run.pipeline.job
-    claim = image_claim(
-        job.application.config.application,
-        job.source,
-        image,
-        tuple(results),
-        content=reusable.key.hex,
-        definition=reusable.definition,
-    )
-    try:
-        subject = ports.registry.manifest(image.pinned.repository, image.pinned.digest)
-        if subject is None:
-            return
-        digest = attach_document(
-            ports.registry, image.pinned.repository, subject, RECORD_TYPE, claim.to_bytes(), claim.annotations
-        )
-    except RemoteError as error:
-        ports.reporter.warn(f"the registry did not take the record of {target.name}: {error.message}")
-        return
-    run.records[target.name] = RecordReference(image.pinned.repository, digest)
 
 
 def hand_off(run: Run, node: Node) -> None:

@@ -16,7 +16,7 @@ from orchestrator.core.stages import Graph, Kind
 from orchestrator.reports.diff import unified
 from orchestrator.reports.plans import ImagePlan, PinPlan, PlanDocument, StagePlan
 from orchestrator.reports.records import SourceRecord, source_record
-from pipelines.making import Run
+from pipelines.making import PROVEN, Run
 from pipelines.ports import Job, Ports
 from pipelines.release import (
     ReleaseOptions,
@@ -27,6 +27,7 @@ from pipelines.release import (
     plan_release,
     preflight,
     release,
+    writers_before,
 )
 from pipelines.stages import pipeline_of
 from pipelines.targets import UNKNOWN_DIGEST
@@ -174,18 +175,27 @@ def _image(
     target, known = run.pipeline.targets[name], run.reusable.get(name)
     build = next(one for one in graph.nodes if one.kind is Kind.BUILD and one.image == name)
     digest = tags.get(target.image)
+    unchanged = _unless(run, graph, name) if build.runs and run.adopts(name) else build.skip
     return ImagePlan(
         name=name,
         repository=str(target.image.repository),
         tag=target.image.tag,
-        action="build" if build.runs else "skip",
-        reason=build.skip or _why_built(run, options, name),
-        tests=_tests(graph, name, has_tests=bool(target.config.tests)),
+        action="skip" if unchanged else "build",
+        reason=unchanged or _why_built(run, options, name),
+        tests=_tests(run, graph, name, has_tests=bool(target.config.tests)),
         digest=str(digest) if digest else None,
         key=known.key.hex if known else None,
         key_digest=str(known.tagged) if known and known.tagged else None,
         bases=dict(known.bases) if known else {},
     )
+
+
+def _unless(run: Run, graph: Graph, name: str) -> str:
+    """An image that will not be built, unless a stage before it changes what it is built from."""
+    before = ", ".join(writers_before(run, graph, name))
+    found = run.reusable[name].found
+    assert found is not None  # noqa: S101  (what is adopted was found)
+    return f"unchanged, {found.short} in the registry, unless {before} changes what it is built from"
 
 
 def _why_built(run: Run, options: ReleaseOptions, name: str) -> str:
@@ -201,17 +211,20 @@ def _why_built(run: Run, options: ReleaseOptions, name: str) -> str:
     return f"{known.tagged.short} was built from the same, and its reuse is not allowed"
 
 
-def _tests(graph: Graph, name: str, *, has_tests: bool) -> str:
+def _tests(run: Run, graph: Graph, name: str, *, has_tests: bool) -> str:
     """An image that is taken from the registry is tested again, unless the base branch proves that it passed."""
     if not has_tests:
         return "it has no tests"
     test = next((one for one in graph.nodes if one.kind is Kind.TEST and one.image == name), None)
-    build = next(one for one in graph.nodes if one.kind is Kind.BUILD and one.image == name)
     if test is None:
         return "not tested"
     if not test.runs:
         return f"not tested: {test.skip}"
-    return "tested" if build.runs else "tested again: nothing on the GitOps base branch says that it passed"
+    if run.adopts(name) and run.reusable[name].proven:
+        return f"not tested: {PROVEN}"
+    return (
+        "tested" if run.adopts(name) is None else "tested again: nothing on the GitOps base branch says that it passed"
+    )
 
 
 def _pins(change: ChangePlan) -> list[PinPlan]:

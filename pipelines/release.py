@@ -23,10 +23,11 @@ from pipelines.custom import custom_stage
 from pipelines.finished import released_before
 from pipelines.from_stage import starting_at
 from pipelines.handing_off import desk_for, plan_now
-from pipelines.making import Run, all_tested, build_image, check_image, hand_off, keyed_spec, push_image
+from pipelines.making import PROVEN, Run, all_tested, build_image, check_image, hand_off, keyed_spec
 from pipelines.platforms import check_tested
 from pipelines.ports import Job, Ports
 from pipelines.preflight import Cleared, clear, refuse_dirty, tell_unknown_order
+from pipelines.pushing import push_image
 from pipelines.reuse import Contexts, Reusable, find_reusable, kept_pin, origin_of, read_contexts
 from pipelines.stages import Pipeline, check_stages, pipeline_of
 from pipelines.targets import check_files, unbuilt
@@ -134,7 +135,7 @@ def begin(
 
 def unchanged(
     ports: Ports, pipeline: Pipeline, cleared: Cleared | None, contexts: Callable[[], Contexts] | None = None
-) -> Mapping[str, Reusable]:
+) -> dict[str, Reusable]:
     """The content key of each image, and what the registry holds under it. Raises RemoteError, ConfigurationError.
 
     Without rules to go by there is no evidence either, and everything that is found is tested again. ``contexts``
@@ -188,15 +189,35 @@ def made_already(graph: Graph) -> Mapping[str, str]:
 
 
 def unchanged_stages(run: Run, graph: Graph) -> Iterator[tuple[str, str]]:
-    """The stages that an unchanged image spares: its build, and its test where that is proven."""
+    """The stages that an unchanged image spares: its build, and its test where that is proven.
+
+    Not where a stage on this machine comes first: when it has run, the build looks whether anything changed.
+    """
     for node in graph.nodes:
         reusable = run.reusable.get(node.image or "")
-        if reusable is None or reusable.found is None or not node.runs:
+        if reusable is None or reusable.found is None or not node.runs or writers_before(run, graph, node.image):
             continue
         if node.kind is Kind.BUILD:
             yield node.name, f"unchanged, {reusable.found.short} in the registry"
         elif node.kind is Kind.TEST and reusable.proven:
-            yield node.name, "the GitOps base branch says that it was tested"
+            yield node.name, PROVEN
+
+
+def writers_before(run: Run, graph: Graph, image: str | None) -> tuple[str, ...]:
+    """The stages that run on this machine before the image is built, so that they may write into its context."""
+    if image is None:
+        return ()
+    above = graph.ancestors(f"build {image}")
+    variants = run.pipeline.variants
+    return tuple(
+        node.name
+        for node in graph.nodes
+        if node.name in above
+        and node.runs
+        and node.kind is Kind.CUSTOM
+        and variants[node.name].config.on_host
+        and variants[node.name].config.run is not None
+    )
 
 
 def _stage(run: Run, node: Node) -> Stage:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from orchestrator.core.errors import RemoteError
+from orchestrator.core.errors import ConfigurationError, RemoteError
 from orchestrator.core.image import Digest, ImageReference, InvalidReference, PinnedImage, Platform, TaggedImage
 from orchestrator.core.names import CommitId, InvalidName
 from orchestrator.core.release import ReleasedImage, Tested
@@ -39,7 +39,8 @@ class Reusable:
     ``proven``: the base branch says that it was tested.
 
     ``tagged`` is what the key tag leads to, taken or not; ``bases`` what the image would be built upon: the names in
-    its Dockerfile, each with the digest, or the content key for an image of the project.
+    its Dockerfile, each with the digest, or the content key for an image of the project. ``context`` is the digest of
+    the context that the key was made of.
     """
 
     key: ContentKey
@@ -48,6 +49,7 @@ class Reusable:
     proven: bool = False
     tagged: Digest | None = None
     bases: tuple[tuple[str, str], ...] = ()
+    context: str = ""
 
     def tested(self, target: Target, digest: Digest) -> Tested:
         """What may stand in the trailers once the tests have passed."""
@@ -85,7 +87,7 @@ def find_reusable(
     targets: Sequence[Target],
     evidence: Callable[[], frozenset[Tested]],
     contexts: Callable[[], Contexts],
-) -> Mapping[str, Reusable]:
+) -> dict[str, Reusable]:
     """The content key of each image, and what the registry holds under it.
 
     An image whose key can't be told (a base that is chosen while building, a base registry that does not answer) is
@@ -103,7 +105,9 @@ def find_reusable(
     tags = [TaggedImage(target.image.repository, key.tag) for target, key in known]
     found = side_by_side([partial(ports.registry.resolve, tag) for tag in tags])
     return {
-        target.name: replace(_reusable(target, key, digest, proven), bases=keys.bases(target.name))
+        target.name: replace(
+            _reusable(target, key, digest, proven), bases=keys.bases(target.name), context=keys.context(target.name)
+        )
         for (target, key), digest in zip(known, found, strict=True)
     }
 
@@ -132,6 +136,10 @@ class _Keys:
     def bases(self, name: str) -> tuple[tuple[str, str], ...]:
         """What this image is built upon, once its key is known."""
         return tuple(sorted(self._bases[name].items()))
+
+    def context(self, name: str) -> str:
+        """The digest of its context."""
+        return self._contexts[name].digest
 
     def of(self, name: str, above: tuple[str, ...] = ()) -> ContentKey:
         """The key of this image. Raises NoKey."""
@@ -166,6 +174,14 @@ class _Keys:
                 wanted |= {reference: None for reference in named if reference.repository not in self._own}
         answers = side_by_side([partial(_resolve, ports, reference) for reference in wanted])
         return {reference: digest for reference, digest in zip(wanted, answers, strict=True) if digest is not None}
+
+
+def still_made_of(spec: BuildSpec, reusable: Reusable) -> bool:
+    """The context still is what the key was made of; one that can't be read any more is not."""
+    try:
+        return context_digest(plan_context(spec)) == reusable.context
+    except ConfigurationError:
+        return False
 
 
 def origin_of(registry: Registry, target: Target, digest: Digest) -> Origin:

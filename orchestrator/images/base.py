@@ -202,7 +202,7 @@ class ContainerEngine(Protocol):
         """Start one that serves; the caller stops it."""
 
     def obtain(self, name: str, reference: ImageReference, reporter: Reporter, stage: str) -> BuiltImage:
-        """An image that the engine has, or pulls. Raises RemoteError."""
+        """An image that the engine has, or pulls. What came is not proven. Raises RemoteError."""
 
     def made_before(self, name: str, labels: Mapping[str, str]) -> BuiltImage | None:
         """The newest image in the engine that bears all these labels."""

@@ -225,29 +225,32 @@ class DockerEngine:
         self, name: str, image: PinnedImage, platform: Platform | None, reporter: Reporter, stage: str
     ) -> BuiltImage:
         """Pull by digest. What the engine then calls it is left to the proof. Raises LoginRefused, PullFailed."""
-        repository, digest = str(image.repository), image.digest.value
+        reference = ImageReference(image.repository, None, image.digest)
+        with engine_errors(self._host), self._client.streams():
+            self._pull(reference, platform, reporter, stage)
+            return describe(name, self._client.inspect_image(str(reference)))  # type: ignore[no-untyped-call]
+
+    def _pull(self, image: ImageReference, platform: Platform | None, reporter: Reporter, stage: str) -> None:
         login = self._credentials.login(image.repository.registry)
         authentication = login.for_engine(image.repository.registry) if login else {"username": "", "password": ""}
         deadline = Deadline(self._clock, PULL_SECONDS)
-        with engine_errors(self._host), self._client.streams():
-            try:
-                events = self._client.pull(
-                    repository,
-                    digest,
-                    stream=True,
-                    decode=True,
-                    auth_config=authentication,
-                    platform=str(platform) if platform else None,
-                )
-                for event in _events(events, stream_ended=f"the pull of {image}"):
-                    if (message := error_of(event)) is not None:
-                        raise pull_error(message, image, logged_in=login is not None)
-                    reporter.progress(stage, str(event.get("status") or ""))
-                    if deadline.expired:
-                        raise TimedOut(f"the pull of {image} took too long", where=repository)
-            except APIError as error:  # before any stream: no such image, or no login
-                raise pull_error(str(error.explanation or error), image, logged_in=login is not None) from None
-            return describe(name, self._client.inspect_image(f"{repository}@{digest}"))  # type: ignore[no-untyped-call]
+        try:
+            events = self._client.pull(
+                str(image.repository),
+                image.digest.value if image.digest else image.tag or "latest",
+                stream=True,
+                decode=True,
+                auth_config=authentication,
+                platform=str(platform) if platform else None,
+            )
+            for event in _events(events, stream_ended=f"the pull of {image}"):
+                if (message := error_of(event)) is not None:
+                    raise pull_error(message, image, logged_in=login is not None)
+                reporter.progress(stage, str(event.get("status") or ""))
+                if deadline.expired:
+                    raise TimedOut(f"the pull of {image} took too long", where=str(image.repository))
+        except APIError as error:  # before any stream: no such image, or no login
+            raise pull_error(str(error.explanation or error), image, logged_in=login is not None) from None
 
     # --- ContainerEngine: run and push ----------------------------------------------------------------------------
 
@@ -263,27 +266,13 @@ class DockerEngine:
             return Running(self._client, self._containers, container, spec, self._clock, self._host)
 
     def obtain(self, name: str, reference: ImageReference, reporter: Reporter, stage: str) -> BuiltImage:
-        """An image that the engine has, or pulls with the login of its registry."""
+        """An image that the engine has, or pulls with the login of its registry. Raises LoginRefused, PullFailed."""
         with engine_errors(self._host), self._client.streams():
             try:
                 return describe(name, self._client.inspect_image(str(reference)))  # type: ignore[no-untyped-call]
             except ImageNotFound:
                 reporter.log(stage, f"pulling {reference}")
-            login = self._credentials.login(reference.repository.registry)
-            authentication = (
-                login.for_engine(reference.repository.registry) if login else {"username": "", "password": ""}
-            )
-            wanted = str(reference.digest) if reference.digest else reference.tag or "latest"
-            events = self._client.pull(
-                str(reference.repository), wanted, stream=True, decode=True, auth_config=authentication
-            )
-            for event in _events(events, stream_ended=f"the pull of {reference}"):
-                if error := event.get("error"):
-                    raise RemoteError(
-                        f"{reference} can't be pulled: {error}",
-                        where=str(reference.repository),
-                        hint="correct the reference, or give this job a login for that registry",
-                    )
+            self._pull(reference, None, reporter, stage)
             return describe(name, self._client.inspect_image(str(reference)))  # type: ignore[no-untyped-call]
 
     def made_before(self, name: str, labels: Mapping[str, str]) -> BuiltImage | None:

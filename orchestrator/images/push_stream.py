@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from orchestrator.core.errors import HybridCIError, Refused
-from orchestrator.core.image import Digest, InvalidReference, PinnedImage, TaggedImage
+from orchestrator.core.image import Digest, ImageReference, InvalidReference, PinnedImage, TaggedImage
 from orchestrator.images.base import MEBIBYTE, PushFailed
 from orchestrator.images.errors import LoginRefused, PullFailed, PushInterrupted, login_hint
 
@@ -125,7 +125,7 @@ def push_error(message: str, target: TaggedImage, *, logged_in: bool) -> HybridC
     return kind(f"the push of {target} failed", where=str(repository), details=[message])
 
 
-def pull_error(message: str, image: PinnedImage, *, logged_in: bool) -> HybridCIError:
+def pull_error(message: str, image: PinnedImage | ImageReference, *, logged_in: bool) -> HybridCIError:
     """The error of our tree for what an engine says about a pull."""
     repository = image.repository
     if _NO_LOGIN.search(message) or _DENIED.search(message):
@@ -135,7 +135,12 @@ def pull_error(message: str, image: PinnedImage, *, logged_in: bool) -> HybridCI
             hint=login_hint(repository.registry, logged_in=logged_in),
             details=[message],
         )
-    return PullFailed(f"the engine could not pull {image}", where=str(repository), hint="run again", details=[message])
+    return PullFailed(
+        f"the engine could not pull {image}",
+        where=str(repository),
+        hint="run again; where it is never found, correct its name",
+        details=[message],
+    )
 
 
 def error_of(event: Mapping[str, object]) -> str | None:

@@ -127,6 +127,82 @@ def test_an_image_whose_base_can_not_be_told_is_built_and_said(workshop: Worksho
     assert any("api is built every time" in note for note in ports.reporter.notes)
 
 
+# --- stages that write into a context -------------------------------------------------------------------------------
+
+GENERATE = 'stages:\n  generate: {run: "cp schema api/generated", before: [build api]}\n'
+
+
+def generating(workshop: Workshop, schema: str) -> None:
+    """A stage makes a file of the context out of one beside it, which no commit holds."""
+    config = workshop.root / "hybrid-ci.yaml"
+    if GENERATE not in config.read_text():
+        config.write_text(config.read_text() + GENERATE)
+    (workshop.root / "schema").write_text(schema)
+
+
+def as_checked_out(workshop: Workshop, commit: int) -> None:
+    workshop.source = commit
+    (workshop.root / "api/generated").unlink(missing_ok=True)
+
+
+def test_what_a_stage_writes_into_a_context_is_never_skipped_over(workshop: Workshop) -> None:
+    generating(workshop, "one")
+    first = workshop.release()
+    assert not any(is_key_tag(tag) for tag in workshop.registry.stored(API).tags)
+    as_checked_out(workshop, 4)
+    generating(workshop, "two")
+    second = workshop.release()
+    assert pins(second)["api"] != pins(first)["api"]
+    assert pins(second)["worker"] == pins(first)["worker"]
+    assert work(workshop)["build"] == 3
+
+
+def test_a_stage_that_is_added_before_a_build_counts_although_the_commit_changes_no_image(workshop: Workshop) -> None:
+    first = workshop.release()
+    workshop.source = 4
+    generating(workshop, "one")
+    second = workshop.release()
+    assert pins(second)["api"] != pins(first)["api"]
+    assert work(workshop)["build"] == 3
+
+
+def test_a_stage_before_a_build_that_writes_nothing_costs_no_build(workshop: Workshop) -> None:
+    configure(workshop, "images:", 'stages:\n  lint: {run: "true", before: [build]}\nimages:')
+    first = workshop.release()
+    workshop.town.merge(1)
+    before = work(workshop)
+    workshop.source = 4
+    second = workshop.release()
+    assert isinstance(second.outcome, Unchanged)
+    assert pins(second) == pins(first)
+    assert work(workshop) == before
+
+
+def test_an_image_upon_one_that_a_stage_changed_is_built_too(workshop: Workshop) -> None:
+    configure(workshop, "    context: worker\n", "    context: worker\n    needs: [{image: api, argument: PARENT}]\n")
+    workshop.release()
+    workshop.source = 4
+    generating(workshop, "one")
+    workshop.release()
+    assert work(workshop)["build"] == 4
+
+
+def test_an_image_whose_context_changes_while_it_is_built_gets_no_key(workshop: Workshop) -> None:
+    build = workshop.engine.build
+
+    def and_change(spec, reporter):  # type: ignore[no-untyped-def]
+        built = build(spec, reporter)
+        (workshop.root / "api/late").write_text("x")
+        return built
+
+    workshop.engine.build = and_change  # type: ignore[method-assign]
+    result = workshop.release()
+    assert isinstance(result.outcome, Opened)
+    assert not any(is_key_tag(tag) for tag in workshop.registry.stored(API).tags)
+    assert any(is_key_tag(tag) for tag in workshop.registry.stored(WORKER).tags)
+    assert [tested.repository for tested in result.release.tested] == [WORKER]
+
+
 # --- the test --------------------------------------------------------------------------------------------------------
 
 
