@@ -172,7 +172,8 @@ class _Keys:
             with suppress(NoKey):  # said when its turn comes
                 named = self._named_bases(name).values()
                 wanted |= {reference: None for reference in named if reference.repository not in self._own}
-        answers = side_by_side([partial(_resolve, ports, reference) for reference in wanted])
+        elsewhere = any(spec.buildkit.builder for spec in self._specs.values())
+        answers = side_by_side([partial(_resolve, ports, reference, elsewhere) for reference in wanted])
         return {reference: digest for reference, digest in zip(wanted, answers, strict=True) if digest is not None}
 
 
@@ -260,11 +261,14 @@ def _reusable(target: Target, key: ContentKey, digest: Digest | None, proven: fr
     return Reusable(key, definition, digest if usable else None, evidence, digest)
 
 
-def _resolve(ports: Ports, reference: ImageReference) -> Digest | None:
-    """What a build would begin from: the image in the engine, else what the registry serves under this name."""
+def _resolve(ports: Ports, reference: ImageReference, elsewhere: bool) -> Digest | None:
+    """What a build would begin from: the image in the engine, else what the registry serves under this name.
+
+    A builder ``elsewhere`` does not see what the engine holds.
+    """
     if reference.digest is not None:
         return reference.digest
-    if (here := ports.engine.holds(reference)) is not None:
+    if not elsewhere and (here := ports.engine.holds(reference)) is not None:
         return here
     try:
         return ports.registry.resolve(TaggedImage(reference.repository, reference.tag or "latest"))

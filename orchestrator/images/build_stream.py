@@ -170,4 +170,6 @@ def hint_for(message: str) -> str:
         return "the base image cannot be pulled; check its name and the registry login of this job"
     if "manifest unknown" in message or "not found" in message:
         return "the base image does not exist under this name and tag"
+    if any(trouble in message for trouble in ENGINE_TROUBLE):
+        return "run again; look at the network, the base image's registry and the engine's log"
     return "correct the Dockerfile and build again"

@@ -12,7 +12,9 @@ from collections import deque
 from collections.abc import Iterator
 
 from orchestrator.core.errors import HybridCIError, RemoteError
+from orchestrator.core.image import ImageReference
 from orchestrator.images.base import BuildFailed, BuildSpec
+from orchestrator.images.bases import bases
 from orchestrator.images.build_stream import ENGINE_TROUBLE, hint_for, killed_step, was_killed
 from orchestrator.images.dockerfile import instructions
 from orchestrator.images.errors import LoginRefused
@@ -28,6 +30,7 @@ _NO_LOGIN = re.compile(
     r"unauthorized|authentication required|no basic auth|insufficient_scope|\b401\b|403 Forbidden", re.I
 )
 _EXIT = re.compile(r"exit code: (?P<code>\d+)")
+_NAMES = re.compile(r"[\s\"']+|: ")
 _LAST_LINES = 40
 _MAX_LINE = 4096
 
@@ -94,7 +97,7 @@ class BuildKitLog:
         return _TIMED.sub("", rest, count=1) if _TIMED.match(rest) else rest
 
     def _where(self) -> str:
-        line = self._line or self._line_of_step()
+        line = self._line or self._line_of_step() or self._line_of_base()
         return f"{self._spec.dockerfile}:{line}" if line else str(self._spec.dockerfile)
 
     def _line_of_step(self) -> int | None:
@@ -106,6 +109,14 @@ class BuildKitLog:
             if _squeezed(f"{instruction.keyword} {instruction.rest}") == wanted:
                 return instruction.line
         return None
+
+    def _line_of_base(self) -> int | None:
+        """Where the image stands that was not to be had: BuildKit looks for all of them before the first step."""
+        named = ((base, ImageReference.parse(base.name)) for base in bases(self._dockerfile, self._spec.arguments)
+                 if base.repository is not None)  # fmt: skip
+        return next(
+            (base.line for base, image in named if {base.name, str(image)} & set(_NAMES.split(self._error))), None
+        )
 
 
 def _squeezed(text: str) -> str:

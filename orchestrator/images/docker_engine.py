@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from orchestrator.images.push_stream import PushStream, error_of, pull_error
 
 PUSH_SECONDS = 1800.0
 PULL_SECONDS = 1800.0
+_PARSE_LINE = re.compile(r"parse error (?:on )?line (?P<line>\d+)")
 
 
 class DockerEngine:
@@ -362,10 +364,11 @@ def _events(stream: object, *, stream_ended: str) -> Iterator[Mapping[str, objec
 def _refused_build(error: APIError, spec: BuildSpec) -> HybridCIError:
     """A Dockerfile that does not parse is a 400 (classic builder), before any stream."""
     text = str(error.explanation or "").strip()
+    line = _PARSE_LINE.search(text)
     if error.status_code == 400 or "dockerfile parse error" in text or "failed to reach build target" in text:
         return BuildFailed(
             f"the Dockerfile of {spec.name} does not build: {text}",
-            where=str(spec.dockerfile),
+            where=f"{spec.dockerfile}:{line['line']}" if line else str(spec.dockerfile),
             hint="correct the Dockerfile and build again",
         )
     return RemoteError(

@@ -116,6 +116,24 @@ def test_an_image_upon_a_base_that_moved_is_built_again(workshop: Workshop) -> N
     assert work(workshop)["build"] == 3
 
 
+@pytest.mark.parametrize(("builder", "builds"), [("", 2), ("buildx_builder: far\n", 3)])
+def test_a_builder_elsewhere_builds_upon_what_the_registry_serves(
+    workshop: Workshop, builder: str, builds: int
+) -> None:
+    config = workshop.root / "hybrid-ci.yaml"
+    config.write_text(config.read_text() + builder)
+    (workshop.root / "api/Dockerfile").write_text("FROM ghcr.io/acme/base:1\nCOPY . /\n")
+    served, base = [Digest.of(b"then")], Repository.parse("ghcr.io/acme/base")
+    resolve = workshop.registry.resolve
+    workshop.registry.resolve = lambda tag: served[-1] if tag.repository == base else resolve(tag)  # type: ignore[method-assign]
+    workshop.engine.holds = lambda reference: Digest.of(b"here")  # type: ignore[method-assign]
+    workshop.release()
+    served.append(Digest.of(b"now"))
+    workshop.source = 4
+    workshop.release()
+    assert work(workshop)["build"] == builds
+
+
 def test_an_image_whose_base_can_not_be_told_is_built_and_said(workshop: Workshop) -> None:
     (workshop.root / "api/Dockerfile").write_text("FROM ghcr.io/acme/base:unknown\nCOPY . /\n")
     workshop.release()

@@ -88,6 +88,9 @@ def test_a_failing_step_names_its_line_and_its_exit_code(text: str) -> None:
             "",
         ),
         ("Dockerfile:1\nERROR: failed to solve: dockerfile parse error on line 1: unknown instruction: FRM", ":1", ""),
+        ("failed to solve with frontend dockerfile.v0: debian:12: not found", ":1", "does not exist"),
+        ("ERROR: failed to solve: docker.io/library/debian:12: not found", ":1", "does not exist"),
+        ("ERROR: failed to solve: ghcr.io/acme/other:1: not found", "", "does not exist"),
         ('ERROR: failed to solve: target stage "second" could not be found', "", "Dockerfile"),
     ],
 )
@@ -112,6 +115,7 @@ def test_the_engines_own_trouble_is_a_remote_error(message: str) -> None:
     error = log.failure(1)
     assert isinstance(error, RemoteError)
     assert message in error.message
+    assert "correct" not in (error.hint or "")
 
 
 def test_a_step_that_was_killed_may_be_run_again() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -181,7 +182,8 @@ def test_an_engine_elsewhere_is_known(host: str, local: bool) -> None:
 def test_only_logins_of_named_bases_travel(
     scripted: ScriptedEngine, engine: DockerEngine, logins: Logins, spec: BuildSpec, reporter: RecordingReporter
 ) -> None:
-    spec.dockerfile.write_text("FROM registry.example.com/base:1\nCOPY --from=ghcr.io/a/b:1 /x /x\n")
+    spec.dockerfile.write_text("ARG HOST\nFROM ${HOST}/base:1\nCOPY --from=ghcr.io/a/b:1 /x /x\n")
+    spec = replace(spec, arguments={"HOST": "registry.example.com"})
     engine.build(spec, reporter)
     (asked,) = requests(scripted, "/build")
     assert asked.decoded("X-Registry-Config") == {
@@ -279,6 +281,15 @@ def test_a_build_that_goes_wrong_has_its_exit_code(
     with pytest.raises(kind) as caught:
         engine.build(spec, reporter)
     assert caught.value.exit_code == code
+
+
+def test_a_dockerfile_that_does_not_parse_is_told_with_its_line(
+    scripted: ScriptedEngine, engine: DockerEngine, spec: BuildSpec, reporter: RecordingReporter
+) -> None:
+    scripted.on("POST", "/build", Status(400, {"message": "dockerfile parse error line 3: unknown instruction: RUNN"}))
+    with pytest.raises(BuildFailed) as caught:
+        engine.build(spec, reporter)
+    assert caught.value.where == f"{spec.dockerfile}:3"
 
 
 def test_a_full_disk_says_what_to_free(
