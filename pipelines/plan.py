@@ -151,14 +151,10 @@ def _change(what: str, before: str | None, after: str | None) -> tuple[str, str 
 
 
 def _moved_pins(promised: PlanDocument, pins: Sequence[PinPlan], files: Mapping[str, str]) -> Conflict | None:
-    """Pins as the plan has them: a digest that only the push gave is no difference."""
-
-    def known(listed: Sequence[PinPlan]) -> dict[tuple[str, int, str], tuple[str, str, str | None]]:
-        return {(pin.path, pin.line, pin.place): (pin.before, pin.repository, pin.tag) for pin in listed}
-
-    before, after = known(promised.pins), known(pins)
+    """Pins as the plan has them; a digest that the plan did not know yet is no difference."""
+    before, after = ({(pin.path, pin.line, pin.place): pin for pin in listed} for listed in (promised.pins, pins))
     places = before.keys() | after.keys()
-    wrong = [f"{place[0]}:{place[1]}" for place in places if before.get(place) != after.get(place)]
+    wrong = [f"{place[0]}:{place[1]}" for place in places if not _same_pin(before.get(place), after.get(place))]
     wrong += [path for path in promised.files.keys() | files.keys() if promised.files.get(path) != files.get(path)]
     if not wrong:
         return None
@@ -167,6 +163,13 @@ def _moved_pins(promised: PlanDocument, pins: Sequence[PinPlan], files: Mapping[
         where=", ".join(sorted(set(wrong))[:5]),
         hint="make a new plan, look at it, and release that one",
     )
+
+
+def _same_pin(promised: PinPlan | None, now: PinPlan | None) -> bool:
+    if promised is None or now is None:
+        return promised is now
+    digest = promised.digest and now.digest
+    return promised == now.model_copy(update={"digest": digest})
 
 
 def _image(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
@@ -194,20 +195,22 @@ class RegistryHttp:
 
     def _find_scheme(self, host: str) -> str:
         """Ask over TLS first. What answers in clear text on this machine is a registry without TLS."""
+        ask = partial(
+            self._session.get,
+            f"https://{host}/v2/",
+            timeout=_CONNECT_SECONDS,
+            verify=self._verify,
+            proxies={},
+            allow_redirects=False,
+            stream=True,
+        )
         try:
-            self._session.get(
-                f"https://{host}/v2/",
-                timeout=_CONNECT_SECONDS,
-                verify=self._verify,
-                proxies={},
-                allow_redirects=False,
-                stream=True,
-            ).close()
+            within(_READ_SECONDS, ask).close()
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise _no_trust(error, host) from None
             return "http"
-        except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+        except (TimeoutError, requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
             return "http"  # nobody there at all is told by the request that follows
         return "https"
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.errors import Refused
-from orchestrator.core.image import Repository
+from orchestrator.core.errors import Conflict, Refused
+from orchestrator.core.image import Digest, Repository
 from orchestrator.images.content_key import is_key_tag
 from orchestrator.reports.plans import ImagePlan, PlanDocument
-from pipelines.plan import make_plan, release_planned
+from pipelines.plan import make_plan, moved, release_planned
 from pipelines.release import ReleaseOptions
 from tests.simulation.workshop import Workshop
 from tests.unit.gitops.changes import API
@@ -166,3 +166,35 @@ def test_a_plan_of_a_world_that_stands_still_is_done(workshop: Workshop) -> None
     document = plan(workshop)
     result = release_planned(workshop.ports(), workshop.job(), document, ReleaseOptions())
     assert {one.name for one in result.release.images} == {"api", "worker"}
+
+
+def test_an_unchanged_image_behind_a_stage_is_skipped_unless_that_changes_it(workshop: Workshop) -> None:
+    config = workshop.root / "hybrid-ci.yaml"
+    config.write_text(config.read_text() + 'stages:\n  lint: {run: "true", before: [build api]}\n')
+    workshop.release()
+    workshop.town.merge(1)
+    newer_commit(workshop)
+    document = plan(workshop)
+    api = image(document, "api")
+    assert (api.action, api.tests) == ("skip", "not tested: the GitOps base branch says that it was tested")
+    assert "unless lint changes what it is built from" in api.reason
+    calls = workshop.engine.faults.calls
+    before = (calls["build"], calls["run"], calls["push"])
+    release_planned(workshop.ports(), workshop.job(), document, ReleaseOptions())
+    assert (calls["build"], calls["run"], calls["push"]) == before
+
+
+def test_a_digest_that_the_plan_knew_is_part_of_its_promise(workshop: Workshop) -> None:
+    workshop.release()
+    newer_commit(workshop, "api")
+    document = plan(workshop)
+    other = str(Digest.of(b"another"))
+
+    def with_digests(known: str, unknown: str | None) -> PlanDocument:
+        pins = [pin.model_copy(update={"digest": known if pin.digest else unknown}) for pin in document.pins]
+        return document.model_copy(update={"pins": pins})
+
+    (kept,) = (pin.digest for pin in document.pins if pin.digest)
+    assert moved(document, with_digests(kept, None)) is None
+    assert moved(document, with_digests(kept, other)) is None
+    assert isinstance(moved(document, with_digests(other, None)), Conflict)
