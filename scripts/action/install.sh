@@ -2,8 +2,9 @@
 # Makes hybrid-ci ready for one job of GitHub Actions. `prepare` looks around and names what is worth caching; `install`
 # does the work. Writes step outputs and nothing else that later steps would see.
 #
-# The cache holds wheels alone, and every wheel is checked against the hashes of requirements.txt when it is installed:
-# whoever could write to the cache could still not change what runs.
+# What the cache brings back is a folder of wheels, and pip checks each of them against the hashes of requirements.txt:
+# whoever could write to the cache could still not change what runs. It is not pip's own cache, whose wheels are taken
+# on the word of a file beside them, hashes or not.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -28,37 +29,48 @@ find_python() {
             return
         fi
     done
-    fail "hybrid-ci needs Python 3.11 or later on this runner; add a step with actions/setup-python before it"
+    return 1
 }
 
 prepare() {
+    local program python platform
     if [[ $version == installed ]]; then
-        output program "$(command -v hybrid-ci || fail "version is 'installed', and there is no hybrid-ci on PATH")"
+        program=$(command -v hybrid-ci) || fail "version is 'installed', and there is no hybrid-ci on PATH"
+        output program "$program"
         return
     fi
     [[ $version =~ ^[0-9A-Za-z.!+-]*$ ]] || fail "version is neither a version nor 'installed'"
-    local python
-    python=$(find_python)
+    python=$(find_python) ||
+        fail "hybrid-ci needs Python 3.11 or later on this runner; add a step with actions/setup-python before it"
     output program "$home/venv/bin/hybrid-ci"
     output python "$python"
-    output wheels "$wheels"
-    output key "hybrid-ci-$("$python" -c 'import platform, sys; print(sys.platform, platform.machine(), *sys.version_info[:2], sep="-")')-$(sha256sum "$root/requirements.txt" | cut -c1-32)"
+    if [[ -z $version ]]; then # what no hash is known of is not worth the risk
+        platform=$("$python" -c 'import platform, sys; print(sys.platform, platform.machine(), *sys.version_info[:2], sep="-")')
+        output wheels "$wheels"
+        output key "hybrid-ci-wheels-$platform-$(sha256sum "$root/requirements.txt" | cut -c1-32)"
+    fi
 }
 
 install() {
     if [[ -e $home/ready ]]; then # by an earlier step of this job
         return
     fi
-    export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_CACHE_DIR=$wheels
-    local -a pip=("$home/venv/bin/python" -m pip install --quiet)
+    export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_NO_CACHE_DIR=1
     "${PYTHON:?}" -m venv "$home/venv"
+    local -a pip=("$home/venv/bin/python" -m pip --quiet)
     if [[ -n $version ]]; then
-        "${pip[@]}" "hybrid-ci==$version"
+        "${pip[@]}" install "hybrid-ci==$version"
     else
-        "${pip[@]}" --require-hashes --only-binary :all: --requirement "$root/requirements.txt"
+        local -a locked=(--require-hashes --only-binary :all: --requirement "$root/requirements.txt")
+        local -a cached=(install --no-index --find-links "$wheels" "${locked[@]}")
+        mkdir -p "$wheels"
+        if ! "${pip[@]}" "${cached[@]}" 2>/dev/null; then # nothing there yet, or not what the hashes say
+            "${pip[@]}" download --dest "$wheels" "${locked[@]}"
+            "${pip[@]}" "${cached[@]}"
+        fi
         mkdir -p "$home/source" # a build leaves files beside the source, and the action's own folder is shared
         cp -R "$root/pyproject.toml" "$root/README.md" "$root/orchestrator" "$root/pipelines" "$home/source/"
-        "${pip[@]}" --no-deps --no-build-isolation --no-cache-dir "$home/source"
+        "${pip[@]}" install --no-deps --no-build-isolation "$home/source"
     fi
     touch "$home/ready"
 }

@@ -87,12 +87,13 @@ promote)
     option --record "${INPUT_RECORD:-}"
     ;;
 esac
-if [[ -n ${INPUT_ARGS:-} ]]; then # split as a shell would, quotes and all, by a program that evaluates nothing
+if [[ ${INPUT_ARGS:-} == *[![:space:]]* ]]; then # split as a shell would, quotes and all, by a program that evaluates nothing
     words=()
     while IFS= read -r -d '' word; do
         words+=("$word")
-    done < <(xargs printf '%s\0' <<<"$INPUT_ARGS")
-    arguments+=("${words[@]}")
+    done < <(xargs printf '%s\0' <<<"$INPUT_ARGS" && printf '\n\0') # a word that no quote makes
+    [[ ${words[*]: -1} == $'\n' ]] || fail "the input args has a quote that nothing closes" # what follows it would be lost
+    arguments+=("${words[@]:0:${#words[@]}-1}")
 fi
 if [[ $command == pin ]]; then
     for word in ${INPUT_IMAGES:-}; do

@@ -72,6 +72,8 @@ CALLS: dict[str, tuple[dict[str, str], list[str]]] = {
         {"command": "promote", "args": "--wave 1 --reason 'two words' --skip \"a b\""},
         ["promote", "--wave", "1", "--reason", "two words", "--skip", "a b"],
     ),
+    "blanks are no argument": ({"command": "check", "args": " \n "}, ["check"]),
+    "an empty word": ({"command": "check", "args": "a '' b"}, ["check", "a", "", "b"]),
     "no pattern is looked up": ({"command": "check", "args": "* ?"}, ["check", "*", "?"]),
 }
 
@@ -79,6 +81,11 @@ CALLS: dict[str, tuple[dict[str, str], list[str]]] = {
 @pytest.mark.parametrize(("inputs", "expected"), CALLS.values(), ids=CALLS)
 def test_inputs_become_arguments(inputs: dict[str, str], expected: list[str], tmp_path: Path) -> None:
     assert run(tmp_path, **inputs)[0] == expected
+
+
+@pytest.mark.parametrize("text", ["--reason it's --dry-run", '--reason "open --dry-run', "--dry-run 'a\nb'"])
+def test_arguments_are_taken_whole_or_not_at_all(text: str, tmp_path: Path) -> None:
+    assert run(tmp_path, command="release", args=text) == ([], {})
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
