@@ -22,7 +22,8 @@ ENVIRONMENTS = ("dev", "staging")
 _STUBS = {
     "actions/upload-artifact": """\
 name: upload
-inputs: {name: {default: artifact}, path: {required: true}, if-no-files-found: {default: warn}, retention-days: {}}
+inputs:
+  {name: {default: artifact}, path: {required: true}, if-no-files-found: {}, retention-days: {}, overwrite: {}}
 runs:
   using: composite
   steps:

@@ -10,6 +10,9 @@ from orchestrator.ci.generate import Application, Environments, Source, made_by
 RELEASE_FILE = ".github/workflows/release.yml"
 PROMOTE_FILE = ".github/workflows/promote.yml"
 _GITHUB_REGISTRY = "ghcr.io"
+# Named by the caller, also where they are kept in the environment that the called job runs in: GitHub leaves a called
+# workflow without those that nobody names. Of token and App, whichever is not there is empty.
+_LOGIN = ("GITOPS_TOKEN", "GITOPS_APP_ID", "GITOPS_APP_KEY")
 
 
 def release_workflow(application: Application) -> str:
@@ -27,10 +30,6 @@ def release_workflow(application: Application) -> str:
         "",
         "permissions: {}",
         "",
-        "concurrency:",
-        "  group: release-${{ github.ref }}",
-        "  cancel-in-progress: false",
-        "",
         "jobs:",
         "  release:",
         "    name: release",
@@ -41,7 +40,7 @@ def release_workflow(application: Application) -> str:
     ]
     if inputs:
         lines += ["    with:", *(f"      {line}" for line in inputs)]
-    lines += ["    secrets:", *_secrets(["GITOPS_TOKEN", *(["REGISTRY_PASSWORD"] if own else [])])]
+    lines += ["    secrets:", *_secrets([*_LOGIN, *(["REGISTRY_PASSWORD"] if own else [])])]
     if application.secrets:
         lines += [
             "      BUILD_SECRETS: |",
@@ -79,7 +78,7 @@ def promote_workflow(environments: Environments) -> str:
         "    with:",
         *(f"      {name}: ${{{{ inputs.{name} }}}}" for name in ("application", "from", "to", "images")),
         "    secrets:",
-        *_secrets(["GITOPS_TOKEN"]),
+        *_secrets(_LOGIN),
     ]
     return "\n".join(lines) + "\n"
 
