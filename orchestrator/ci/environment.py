@@ -13,12 +13,13 @@ _NO = frozenset({"", "false", "0", "no"})
 _OTHERS = ("TF_BUILD", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID")  # CI systems that do not set CI
 _LONGEST_EVENT = 25 << 20  # GitHub's own limit for a payload
 
-# What other CI systems call the pull request that a job runs for: Azure Pipelines, Bitbucket, CircleCI, Travis, Drone,
-# Woodpecker, Buildkite, AppVeyor, Cirrus, and the pull-request builders that Jenkins has as plugins.
+# What CI systems call the pull request that a job runs for: Azure Pipelines, Bitbucket, CircleCI, Travis, Drone,
+# Woodpecker, Buildkite, AppVeyor, Cirrus, Semaphore, Bitrise, Codefresh, and Jenkins with its plugins that build them.
 _PULL_REQUEST_VARIABLES = (
     "SYSTEM_PULLREQUEST_PULLREQUESTID", "BITBUCKET_PR_ID", "CIRCLE_PULL_REQUEST", "CIRCLE_PR_NUMBER",
     "TRAVIS_PULL_REQUEST", "DRONE_PULL_REQUEST", "CI_COMMIT_PULL_REQUEST", "BUILDKITE_PULL_REQUEST",
-    "APPVEYOR_PULL_REQUEST_NUMBER", "CIRRUS_PR", "ghprbPullId", "gitlabMergeRequestIid", "BITBUCKET_PULL_REQUEST_ID",
+    "APPVEYOR_PULL_REQUEST_NUMBER", "CIRRUS_PR", "SEMAPHORE_GIT_PR_NUMBER", "BITRISE_PULL_REQUEST",
+    "CF_PULL_REQUEST_NUMBER", "CHANGE_ID", "ghprbPullId", "gitlabMergeRequestIid", "BITBUCKET_PULL_REQUEST_ID",
 )  # fmt: skip
 _BRANCH_VARIABLES = (
     "BITBUCKET_BRANCH", "CIRCLE_BRANCH", "TRAVIS_BRANCH", "DRONE_BRANCH", "CI_COMMIT_BRANCH", "BUILDKITE_BRANCH",
@@ -77,7 +78,7 @@ def detect(environment: Mapping[str, str] = os.environ) -> CIEnvironment:
         return _github(environment)
     if environment.get("GITLAB_CI") == "true":
         return _gitlab(environment)
-    if environment.get("JENKINS_URL"):
+    if _is_jenkins(environment):
         return _jenkins(environment)
     if environment.get("CI", "").lower() not in _NO or any(environment.get(name) for name in _OTHERS):
         return _other(environment)
@@ -186,6 +187,8 @@ def _gitlab(environment: Mapping[str, str]) -> CIEnvironment:
     if not pull_request and source in ("merge_request_event", "external_pull_request_event"):
         pull_request = source
     ref = _ref_of(environment.get("CI_COMMIT_BRANCH"), environment.get("CI_COMMIT_TAG"))
+    if not pull_request and ref is None:  # of neither branch nor tag: a child, perhaps, of a merge request's pipeline
+        pull_request = environment.get("CI_COMMIT_REF_NAME") or source or "unknown"
     return CIEnvironment(
         "gitlab",
         None if pull_request else _branch_of(ref),
@@ -202,12 +205,17 @@ def _gitlab(environment: Mapping[str, str]) -> CIEnvironment:
 # --- Jenkins ------------------------------------------------------------------------------------------------------
 
 
+def _is_jenkins(environment: Mapping[str, str]) -> bool:
+    """JENKINS_URL is there only where an administrator has told Jenkins its address; what names a build always is."""
+    return bool(environment.get("JENKINS_URL")) or environment.get("BUILD_TAG", "").startswith("jenkins-")
+
+
 def _jenkins(environment: Mapping[str, str]) -> CIEnvironment:
     """https://www.jenkins.io/doc/book/pipeline/multibranch/: BRANCH_NAME is also what it calls a tag or a change.
 
     A job that is not multibranch has GIT_BRANCH of the git plugin, with the remote's name in front.
     """
-    pull_request = environment.get("CHANGE_ID") or _said(environment, _PULL_REQUEST_VARIABLES)
+    pull_request = _said(environment, _PULL_REQUEST_VARIABLES)
     tag = environment.get("TAG_NAME")
     branch = environment.get("BRANCH_NAME") or environment.get("GIT_LOCAL_BRANCH")
     if not branch and (remote := environment.get("GIT_BRANCH")):
@@ -235,6 +243,9 @@ def _other(environment: Mapping[str, str]) -> CIEnvironment:
     pull_request = _said(environment, _PULL_REQUEST_VARIABLES)
     if pull_request is None and environment.get("CODEBUILD_WEBHOOK_EVENT", "").startswith("PULL_REQUEST_"):
         pull_request = environment["CODEBUILD_WEBHOOK_EVENT"]
+    built = environment.get("CODEBUILD_SOURCE_VERSION", "")
+    if pull_request is None and built.startswith("pr/"):  # so it is also where somebody starts such a build by hand
+        pull_request = built
     source = environment.get("BUILD_SOURCEBRANCH") or environment.get("CODEBUILD_WEBHOOK_HEAD_REF", "")
     if pull_request is None and source.startswith("refs/pull/"):
         pull_request = source

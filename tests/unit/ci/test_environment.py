@@ -90,8 +90,11 @@ TABLE = {
         JENKINS | {"BRANCH_NAME": "v1.2.3", "TAG_NAME": "v1.2.3"},
         CIEnvironment("jenkins", None, None, JENKINS_URL),
     ),
+    "Jenkins that was never told its address": (
+        {"BUILD_TAG": "jenkins-shop-main-1", "BRANCH_NAME": "main"}, CIEnvironment("jenkins", "main"),
+    ),
     "Jenkins, no multibranch": (without(JENKINS, "BRANCH_NAME"), CIEnvironment("jenkins", None, None, JENKINS_URL)),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("environment", "expected"), TABLE.values(), ids=TABLE)
@@ -111,8 +114,13 @@ PULL_REQUESTS = {
     "GitLab, no number": GITLAB | {"CI_PIPELINE_SOURCE": "merge_request_event"},
     "GitLab, external": GITLAB
     | {"CI_EXTERNAL_PULL_REQUEST_IID": "7", "CI_PIPELINE_SOURCE": "external_pull_request_event"},
+    "GitLab, neither branch nor tag": without(GITLAB, "CI_COMMIT_BRANCH") | {"CI_PIPELINE_SOURCE": "parent_pipeline"},
     "Jenkins": JENKINS | {"BRANCH_NAME": "PR-7", "CHANGE_ID": "7"},
-}
+    "Jenkins that was never told its address": {
+        "CI": "true", "BUILD_TAG": "jenkins-shop-PR-7-1", "BRANCH_NAME": "PR-7", "CHANGE_ID": "7",
+    },
+    "Jenkins that says nothing of itself": {"CI": "true", "BRANCH_NAME": "PR-7", "CHANGE_ID": "7"},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("environment", PULL_REQUESTS.values(), ids=PULL_REQUESTS)
@@ -209,6 +217,10 @@ OTHER_PULL_REQUESTS = {
     "Woodpecker": {"CI": "woodpecker", "CI_COMMIT_PULL_REQUEST": "7"},
     "Buildkite": {"CI": "true", "BUILDKITE_PULL_REQUEST": "7"},
     "CodeBuild": {"CODEBUILD_BUILD_ID": "x", "CODEBUILD_WEBHOOK_EVENT": "PULL_REQUEST_UPDATED"},
+    "CodeBuild, started by hand": {"CODEBUILD_BUILD_ID": "x", "CODEBUILD_SOURCE_VERSION": "pr/7"},
+    "Semaphore": {"CI": "true", "SEMAPHORE_GIT_PR_NUMBER": "7"},
+    "Bitrise": {"CI": "true", "BITRISE_PULL_REQUEST": "7"},
+    "Codefresh": {"CI": "true", "CF_PULL_REQUEST_NUMBER": "7"},
     "Jenkins with a plugin": JENKINS | {"gitlabMergeRequestIid": "7"},
 }
 
