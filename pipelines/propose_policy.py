@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.config.starter import scalar
 from orchestrator.core.errors import ConfigurationError
-from orchestrator.core.names import RepoPath
+from orchestrator.core.names import BranchName, RepoPath
 from orchestrator.manifests.discover import Proposal, discover, rank_of
 from pipelines.local_files import collect
 
@@ -24,7 +25,11 @@ class ProposedPolicy:
 
 
 def propose_policy(root: Path, base: str) -> ProposedPolicy:
-    """Look at a checkout and write a policy down. Raises ConfigurationError when no environment is recognised."""
+    """Look at a checkout and write a policy down.
+
+    Raises ConfigurationError when no environment is recognised, or ``base`` can be no branch.
+    """
+    branch = BranchName(base)
     proposals = discover(dict(_files(root)))
     if not proposals:
         raise ConfigurationError(
@@ -34,7 +39,7 @@ def propose_policy(root: Path, base: str) -> ProposedPolicy:
             "(docs/configuration.md)",
         )
     ordered = tuple(sorted(proposals, key=lambda proposal: (proposal.rank, proposal.name)))
-    return ProposedPolicy(_text(ordered, base), ordered)
+    return ProposedPolicy(_text(ordered, str(branch)), ordered)
 
 
 def _files(root: Path) -> Iterator[tuple[RepoPath, bytes]]:
@@ -50,7 +55,7 @@ def _text(proposals: tuple[Proposal, ...], base: str) -> str:
 # The rules of this GitOps repository. They count on the base branch only, so protect it.
 # `hybrid-ci check --policy .hybrid-ci/environments.yaml` validates this file.
 version: 1
-base: {base}
+base: {scalar(base)}
 
 # Found by the layout; look through it: what is no environment has to go, and the order is a guess by name.
 environments:
@@ -79,10 +84,10 @@ def earlier(proposal: Proposal, proposals: tuple[Proposal, ...]) -> tuple[str, .
 def _environment(proposal: Proposal, after: tuple[str, ...]) -> str:
     lines = [
         f"  # {proposal.confidence} confidence: {'; '.join(proposal.evidence[:3])}",
-        f"  {proposal.name}:",
+        f"  {scalar(proposal.name)}:",
         "    paths:",
     ]
     lines += [f"      - {json.dumps(path)}" for path in proposal.paths]
     if after:
-        lines.append(f"    after: [{', '.join(after)}]")
+        lines.append(f"    after: [{', '.join(map(scalar, after))}]")
     return "\n".join(lines) + "\n"

@@ -145,7 +145,7 @@ def _root(folder: Path) -> Path:
 
 
 def _check(file: Path, text: str) -> None:
-    if file.is_file() and file.read_text("utf-8") == text:
+    if file.is_file() and file.read_bytes() == text.encode():
         typer.echo(f"{file}: as it would be made")
         return
     typer.echo(f"{file}: {'it would be made otherwise' if file.is_file() else 'it is not there'}")

@@ -136,15 +136,15 @@ def starter(images: tuple[FoundImage, ...], answers: Answers) -> str:
 # hybrid-ci: build, test and push these images, then hand them off by pull request.
 # `hybrid-ci check` validates this file; `hybrid-ci schema` prints its JSON Schema.
 version: 1
-application: {_scalar(answers.application)}
+application: {scalar(answers.application)}
 
 # Tags come from the commit: {{sha}}, {{commit}}, {{version}} (a tag such as v1.2.3), {{branch}}, {{date}}.
 tag: "{{sha}}"
 
 gitops:
   # Where the pull request goes. Its .hybrid-ci/environments.yaml says what this application may touch.
-  repository: {_scalar(answers.gitops)}
-  environment: {_scalar(answers.environment)}
+  repository: {scalar(answers.gitops)}
+  environment: {scalar(answers.environment)}
   # base: main
 
 images:
@@ -191,14 +191,14 @@ def write_new(file: Path, text: str, *, force: bool) -> None:
 
 def _image(image: FoundImage, answers: Answers) -> str:
     lines = [
-        f"  {_scalar(image.name)}:",
-        f"    repository: {_scalar(image.repository or f'{answers.registry}/{image.name}')}",
-        f"    context: {_scalar(image.context)}",
+        f"  {scalar(image.name)}:",
+        f"    repository: {scalar(image.repository or f'{answers.registry}/{image.name}')}",
+        f"    context: {scalar(image.context)}",
     ]
     if image.dockerfile:
-        lines.append(f"    dockerfile: {_scalar(image.dockerfile)}")
+        lines.append(f"    dockerfile: {scalar(image.dockerfile)}")
     if image.target:
-        lines.append(f"    target: {_scalar(image.target)}")
+        lines.append(f"    target: {scalar(image.target)}")
     lines += ["    # args: {KEY: value}       # build arguments; never secrets", "    tests:"]
     if image.port:
         lines += [
@@ -236,7 +236,7 @@ def _name(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", separator, text.lower()).strip("-._")[:_LONGEST_NAME].rstrip("-._") or "app"
 
 
-def _scalar(text: str) -> str:
+def scalar(text: str) -> str:
     """The text as YAML reads it back: in quotes where a plain scalar would be something else."""
     try:
         plain = yaml.safe_load(f"key: {text}\n") == {"key": text}

@@ -89,6 +89,25 @@ def test_it_is_written_where_the_ci_looks_and_knows_its_own_file_again(app: Path
     assert cli("generate", "github", "--write", "--force").code == 0
 
 
+def test_a_file_that_is_no_text_is_another_one(app: Path, cli: Cli) -> None:
+    (app / ".gitlab-ci.yml").write_bytes(b"\xff\xfe")
+    assert cli("generate", "gitlab", "--check").code == 1
+
+
+def test_a_login_is_named_in_every_kind_that_the_called_workflow_takes(app: Path, cli: Cli) -> None:
+    called = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())[True]["workflow_call"]["secrets"]
+    named = yaml.safe_load(cli("generate", "github").out)["jobs"]["release"]["secrets"]
+    assert {name for name in called if name.startswith("GITOPS_")} <= set(named)
+
+
+def test_no_push_waits_where_a_newer_one_would_cancel_it(app: Path, cli: Cli) -> None:
+    """The matrix compares with the commit before its own push: what a cancelled run would have built is lost."""
+    files = [ROOT / f".github/workflows/{name}.yml" for name in ("release", "promote")]
+    for text in [cli("generate", "github").out, *(file.read_text() for file in files)]:
+        workflow = yaml.safe_load(text)
+        assert [one for one in (workflow, *workflow["jobs"].values()) if "concurrency" in one] == []
+
+
 def test_what_the_configuration_says_is_in_the_workflow(app: Path, cli: Cli) -> None:
     job = yaml.safe_load(cli("generate", "github").out)["jobs"]["release"]
     assert job["uses"] == f"{HOME}/.github/workflows/release.yml@v{__version__}"

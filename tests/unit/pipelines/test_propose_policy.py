@@ -54,3 +54,20 @@ def test_a_hostile_folder_name_can_not_break_out_of_the_policy(tmp_path: Path) -
     policy = load_policy(propose_policy(tmp_path, "main").text.encode(), "proposed", BranchName("main"))
 
     assert list(policy.environments) == ["dev"]
+
+
+@pytest.mark.parametrize("base", ["1.0", "on", "null", "release/2026-01", "a#b"])
+def test_a_branch_that_yaml_would_misread_is_quoted(base: str, tmp_path: Path) -> None:
+    _layout(tmp_path, *(f"apps/shop/overlays/{name}/kustomization.yaml" for name in ("prod", "dev")))
+
+    policy = load_policy(propose_policy(tmp_path, base).text.encode(), "proposed", BranchName(base))
+
+    assert str(policy.base) == base
+
+
+@pytest.mark.parametrize("base", ["a b", "-x", "a: {", ""])
+def test_no_policy_is_written_for_what_can_be_no_branch(base: str, tmp_path: Path) -> None:
+    _layout(tmp_path, *(f"apps/shop/overlays/{name}/kustomization.yaml" for name in ("prod", "dev")))
+
+    with pytest.raises(ConfigurationError, match="not a branch name"):
+        propose_policy(tmp_path, base)
