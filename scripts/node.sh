@@ -22,5 +22,6 @@ if ! command -v npm >/dev/null; then
     rm -f "$log"
 fi
 say "installing the locked packages of tests/node"
-npm ci --silent --ignore-scripts --no-audit --no-fund
+npm ci --loglevel=error --ignore-scripts --no-audit --no-fund ||
+    { say "npm could not install them, so the fake forges are not judged by others"; [ "${HYBRID_CI_REQUIRE_NODE:-0}" = 0 ] || exit 2; exit 0; }
 touch node_modules/.stamp

@@ -84,10 +84,10 @@ def up(folder: Path, *, tls: bool = False, install: bool = True, say: packages.S
         try:
             running = _engine(folder, state.engine, install=install, say=say)
             state = write(folder, replace(state, engine=running))
-            image = base_image.ensure(running.host, folder, install=install, say=say)
+            image = base_image.ensure(running.host, install=install, say=say)
             state = write(folder, replace(state, base_image=image))
             if tls and install:
-                packages.install(packages.missing(packages.TEST_TOOLS), why="the tests", say=say)
+                packages.install(packages.missing(packages.test_tools()), why="the tests", say=say)
             plain = _registry(folder, "registry", state.plain, running, tls=False, install=install, say=say)
             state = write(folder, replace(state, plain=plain))
             secure = state.tls
@@ -140,7 +140,7 @@ def _registry(
         registry.stop(known)
     wanted = known.host if known else ""
     try:
-        executable = registry.program(folder, install=install, say=say)
+        executable = registry.program(install=install, say=say)
     except MachineError as error:
         if running.process or not install:  # a private engine exists only where the package does
             raise
@@ -152,8 +152,14 @@ def _registry(
 
 
 def _stop(folder: Path, *, say: packages.Say) -> None:
-    """Stop by pid what the state file names. The file stays: a later start takes the same ports where they are free."""
+    """Stop by pid what the state file names. The file stays: a later start takes the same ports where they are free.
+
+    An engine that was there before keeps no image that is named after our registries.
+    """
     state = read(folder)
+    if state.engine and not state.engine.process:
+        for started in filter(None, (state.tls, state.plain)):
+            engine_api.remove_images(state.engine.host, f"{started.host}/")
     for started in filter(None, (state.tls, state.plain)):
         if registry.alive(started):
             registry.stop(started)

@@ -20,12 +20,12 @@ _CREATED = "2024-01-01T00:00:00Z"  # fixed, so that the same busybox is the same
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 
 
-def find_busybox(state: Path, *, install: bool, say: packages.Say) -> Path:
-    """A static busybox: the machine's, else the one of Debian's package, unpacked below ``state``."""
+def find_busybox(*, install: bool, say: packages.Say) -> Path:
+    """A static busybox: the machine's, else the one of Debian's package, unpacked."""
     found = packages.which("busybox")
     if found and is_static(Path(found)):
         return Path(found)
-    return packages.unpack("busybox-static", "busybox", state / "packages", install=install, say=say)
+    return packages.unpack("busybox-static", "busybox", install=install, say=say)
 
 
 def is_static(program: Path) -> bool:
@@ -34,10 +34,10 @@ def is_static(program: Path) -> bool:
     return head.startswith(b"\x7fELF") and b"/ld-" not in head
 
 
-def ensure(host: str, state: Path, *, install: bool, say: packages.Say) -> str:
+def ensure(host: str, *, install: bool, say: packages.Say) -> str:
     """The base image's name, once it is in the engine: made from a static busybox, else pulled if that may be."""
     try:
-        busybox = find_busybox(state, install=install, say=say)
+        busybox = find_busybox(install=install, say=say)
     except MachineError as error:
         if not install or not packages.may_install():
             raise

@@ -79,6 +79,15 @@ def has_image(host: str, name: str) -> bool:
     return True
 
 
+def remove_images(host: str, prefix: str) -> None:
+    """Take away the names that begin so, and what nothing else names. Whatever does not go stays: it harms nobody."""
+    with contextlib.suppress(OSError, MachineError, ValueError):
+        listed = json.loads(request(host, "GET", "/images/json"))
+        names = [name for image in listed for name in image["RepoTags"] or () if name.startswith(prefix)]
+        for name in names:
+            request(host, "DELETE", f"/images/{name}")
+
+
 def pull(host: str, name: str) -> None:
     """Pull ``repository:tag``; raises MachineError with the engine's words (they are lines of a 200 answer)."""
     repository, _, tag = name.rpartition(":")

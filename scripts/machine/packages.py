@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 from scripts.machine.errors import MachineError
 
 Say = Callable[[str], None]
+# Shared by everybody who works in this checkout: what `make demo` has downloaded, `make test` needs no network for.
+UNPACKED = Path(__file__).resolve().parent.parent.parent / ".cache" / "packages"
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # daemons live here, also where a person's PATH lacks it
 
 
@@ -34,6 +38,12 @@ TEST_TOOLS = (
     Need("rsync", "rsync"),
 )
 GIT = (Need("git", "git"),)
+
+
+def test_tools() -> tuple[Need, ...]:
+    """What the tests need besides an engine and registries; Debian 13 keeps the engine's client in its own package."""
+    client = "docker-cli" if has_apt() and _is_known("docker-cli") else "docker.io"
+    return (*TEST_TOOLS, Need("docker", client))
 
 
 def search_path() -> str:
@@ -83,10 +93,11 @@ def install(packages: Sequence[str], *, why: str, say: Say) -> None:
     _apt(("install", "-y", "--no-install-recommends", *packages), packages)
 
 
-def unpack(package: str, program: str, into: Path, *, install: bool, say: Say) -> Path:
+def unpack(package: str, program: str, *, install: bool, say: Say, into: Path = UNPACKED) -> Path:
     """A program of a package without installing it: downloaded by apt, which checks it, and unpacked below ``into``.
 
-    Needs no root and changes nothing on the machine. Raises MachineError where that is impossible.
+    Needs no root and changes nothing on the machine; several may do it at once. Raises MachineError where that is
+    impossible.
     """
     target = into / package
     found = _find(target, program)
@@ -99,12 +110,16 @@ def unpack(package: str, program: str, into: Path, *, install: bool, say: Say) -
         forbidden = ", and DEMO_INSTALL=no forbids downloading it" if install else ""
         raise MachineError(f"{program} is missing{forbidden}", hint=advice)
     say(f"downloading the package {package} into {target} (unpacked there, not installed)")
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    _apt(("download", package), (package,), directory=target)
-    for archive in target.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", archive.name, "."], cwd=target, check=True, capture_output=True)
-        archive.unlink()
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into, prefix=f".{package}-") as scratch:
+        folder = Path(scratch, "whole")
+        folder.mkdir()
+        _apt(("download", package), (package,), directory=folder)
+        for archive in folder.glob("*.deb"):
+            subprocess.run(["dpkg-deb", "-x", archive.name, "."], cwd=folder, check=True, capture_output=True)
+            archive.unlink()
+        with contextlib.suppress(OSError):  # somebody else was faster
+            folder.rename(target)
     found = _find(target, program)
     if found is None:
         raise MachineError(f"the package {package} holds no {program}", hint=advice)

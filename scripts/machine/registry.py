@@ -57,12 +57,12 @@ def stop(registry: Registry) -> None:
             engine_api.request(registry.engine, "DELETE", f"/containers/{registry.container}?force=1")
 
 
-def program(state: Path, *, install: bool, say: packages.Say) -> str:
-    """The docker-registry program: the installed one, else Debian's package unpacked below ``state``."""
+def program(*, install: bool, say: packages.Say) -> str:
+    """The docker-registry program: the installed one, else Debian's package, unpacked."""
     found = packages.which("docker-registry")
     if found:
         return found
-    return str(packages.unpack("docker-registry", "docker-registry", state / "packages", install=install, say=say))
+    return str(packages.unpack("docker-registry", "docker-registry", install=install, say=say))
 
 
 def start(executable: str, folder: Path, *, tls: bool, wanted: str, say: packages.Say) -> Registry:

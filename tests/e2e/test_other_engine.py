@@ -55,7 +55,7 @@ def private(running_services: services.Services) -> Iterator[Private]:
     layout = engine.Layout(place)
     made = Private(layout, engine.start(layout, say=_silent))
     try:
-        base_image.ensure(made.host, place, install=False, say=_silent)
+        base_image.ensure(made.host, install=False, say=_silent)
         yield made
     finally:
         made.stop()

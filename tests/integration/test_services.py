@@ -5,9 +5,11 @@ import socket
 import ssl
 import subprocess
 import urllib.request
+from pathlib import Path
 
 import pytest
 
+from scripts import services
 from scripts.machine import engine_api
 from tests.servers import PlainRegistry, TlsRegistry
 from tests.servers.skopeo import skopeo
@@ -58,3 +60,20 @@ def refused(done: subprocess.CompletedProcess[bytes]) -> str:
     """What it says on stderr; it is expected to fail."""
     assert done.returncode != 0
     return done.stderr.decode()
+
+
+def test_an_engine_that_was_there_before_keeps_no_image_of_ours(
+    engine_host: str, base_image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", engine_host)
+    with services.lease(tmp_path, say=lambda line: None) as running:
+        assert running.engine.process is None
+        mine, other = f"{running.plain.host}/acme/hello", f"{running.plain.host}0/acme/hello"
+        for name in (mine, other):
+            engine_api.request(engine_host, "POST", f"/images/{base_image}/tag?repo={name}&tag=1")
+    try:
+        assert not engine_api.has_image(engine_host, f"{mine}:1")
+        assert engine_api.has_image(engine_host, f"{other}:1")
+        assert engine_api.has_image(engine_host, base_image)
+    finally:
+        engine_api.request(engine_host, "DELETE", f"/images/{other}:1")

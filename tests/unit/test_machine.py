@@ -206,3 +206,23 @@ def test_a_socket_that_this_user_may_not_use_is_told_from_none(tmp_path: Path, m
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may use any
     assert engine_api.is_closed(f"unix://{present}")
     assert not engine_api.is_closed(absent)
+
+
+def test_a_package_is_unpacked_once_for_all_and_a_failed_download_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log, into, said = tmp_path / "log", tmp_path / "packages", list[str]()
+    stand_in(tmp_path, "apt-get", f'echo "$@" >> {log}; test -e {tmp_path}/online || exit 100; echo > one.deb')
+    stand_in(tmp_path, "apt-cache", "echo '  Candidate: 1.0'")
+    stand_in(tmp_path, "dpkg-deb", "mkdir -p usr/bin && echo > usr/bin/tool")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(MachineError, match="download"):
+        packages.unpack("tool-static", "tool", install=True, say=said.append, into=into)
+    assert list(into.iterdir()) == []
+    (tmp_path / "online").touch()
+    found = packages.unpack("tool-static", "tool", install=True, say=said.append, into=into)
+    assert found == into / "tool-static/usr/bin/tool"
+    asked = log.read_text()
+    assert packages.unpack("tool-static", "tool", install=False, say=said.append, into=into) == found
+    assert log.read_text() == asked
+    assert sorted(into.iterdir()) == [into / "tool-static"]

@@ -38,7 +38,7 @@ class Restartable:
         self._layout = engine.Layout(folder)
         self._running = engine.start(self._layout, say=ignore)
         self.host = self._running.host
-        self.base = base_image.ensure(self.host, folder, install=False, say=ignore)
+        self.base = base_image.ensure(self.host, install=False, say=ignore)
 
     def restart(self) -> None:
         self.stop()
