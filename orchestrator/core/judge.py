@@ -118,10 +118,14 @@ def _unless_ruled(gate: HoldGate | VetoGate, subject: Subject, rules: Iterable[R
         Result.REFUSE,
         f"{names} {'is' if len({one.repository for one, _ in found}) == 1 else 'are'} {word}: {found[0][1].reason}",
         tuple(f"{line} ({rule.path}{_expiry(rule)})" for line, (_, rule) in zip(told, found, strict=True)),
-        hint=f"lift it with `hybrid-ci {gate.kind} lift --env {found[0][1].environment} {found[0][1].subject}`",
+        hint=f"lift it with `{_lifting(found[0][1])}`",
         until=max((end for end in ends if end is not None), default=None) if None not in ends else None,
         images=tuple(dict.fromkeys(one.repository for one, _ in found)),
     )
+
+
+def _lifting(rule: Rule) -> str:
+    return f"hybrid-ci {rule.kind} lift {rule.subject} --env {rule.environment} --reason REASON"
 
 
 def _is_about(gate: HoldGate | VetoGate, rule: Rule, one: Moving) -> bool:
@@ -165,9 +169,14 @@ _FROM_TRAILERS = frozenset({OrderRule.SEQUENCE, OrderRule.ANCESTRY})
 
 
 def _unknown_hint(rule: OrderRule) -> str:
-    lost = " (a squash by hand drops the trailers that tell it)" if rule in _FROM_TRAILERS else ""
+    usual = (
+        " (expected for an image that hybrid-ci did not bring, and after a squash by hand, which drops the trailers)"
+    )
     other = "choose another order rule for this image in the policy (ancestry, sequence, semver, none)"
-    return f"the rule is {rule}{lost}; allow it once with --allow-unknown-order REASON, or {other}"
+    return (
+        f"allow it once with --allow-unknown-order REASON, or {other}; "
+        f"the rule is {rule}{usual if rule in _FROM_TRAILERS else ''}"
+    )
 
 
 def _came_through(gate: OrderGate, subject: Subject, one: Moving, earlier: str, facts: Facts) -> Verdict:

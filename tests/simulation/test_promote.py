@@ -212,7 +212,7 @@ def test_a_base_of_squashes_that_lost_the_trailers_is_told_and_versions_still_te
     error = error_of(fleet.promote("dev", "staging"))
 
     assert "the position of the image that" in error.details[0]
-    assert "a squash by hand drops the trailers" in str(error.hint)
+    assert "after a squash by hand, which drops the trailers" in str(error.hint)
     versions = {f"1.{number}": f"1.{number}.0" for number in (2, 3)}
     for name in ("dev", "staging"):
         text = fleet.git.commits[fleet.tip()].files[RepoPath(path_of(name))]

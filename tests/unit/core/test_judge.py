@@ -81,7 +81,7 @@ def test_a_hold_refuses_and_says_why_who_and_how_to_lift_it() -> None:
     assert found.reason == "api is held: incident 42"
     assert "by ada" in found.evidence[0]
     assert ".hybrid-ci/holds/prod/" in found.evidence[0]
-    assert found.hint == "lift it with `hybrid-ci hold lift --env prod ghcr.io/acme/shop/api`"
+    assert found.hint == "lift it with `hybrid-ci hold lift ghcr.io/acme/shop/api --env prod --reason REASON`"
 
 
 @pytest.mark.parametrize(
