@@ -249,7 +249,7 @@ def _merging(scene: Scene) -> Iterator[Finding]:
 
 def _methods(facts: ForgeFacts) -> str:
     if not facts.methods:
-        return "nothing to be said against it"
+        return "nothing that the policy asks for is switched off"
     return f"allowed: {', '.join(sorted(method.value for method in facts.methods))}"
 
 

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 import typer
 
 from orchestrator.cli.app import OutputFormat
-from orchestrator.core.text import printable
 from orchestrator.reports.diagnosis import Diagnosis, FindingRecord
+from orchestrator.reports.grid import Paint, Tone, painter, terminal_width, wrapped
 from orchestrator.reports.markdown import code, table
 
 _MARKS = {"ok": "ok", "unknown": "?", "warning": "warning", "refusal": "REFUSED"}
+_TONES = {"ok": Tone.GOOD, "unknown": Tone.PLAIN, "warning": Tone.WARN, "refusal": Tone.BAD}
+_INDENT = " " * 13
 
 
 def print_diagnosis(found: Diagnosis, output: OutputFormat, redact: Callable[[str], str]) -> None:
@@ -27,17 +29,20 @@ def print_diagnosis(found: Diagnosis, output: OutputFormat, redact: Callable[[st
 
 
 def _text(found: Diagnosis) -> str:
-    width = max(len(one.check) for one in found.findings)
-    lines = [line for one in found.findings for line in _lines(one, width)]
+    column, paint = max(len(one.check) for one in found.findings), painter()
+    lines = [line for one in found.findings for line in _lines(one, column, paint)]
     return "\n".join([*lines, "", _sentence(found.findings)]) + "\n"
 
 
-def _lines(one: FindingRecord, width: int) -> list[str]:
-    indent = " " * (width + 13)
-    lines = [f"  {_MARKS[one.severity]:<9}  {one.check:<{width}} {printable(one.what)}"]
+def _lines(one: FindingRecord, column: int, paint: Paint) -> list[str]:
+    """What was found, in line with the other checks; below it why and how to fix it, with more room."""
+    width = terminal_width()
+    first, *more = wrapped(" " * (column + 14), one.what, width)
+    mark = paint(f"{_MARKS[one.severity]:<9}", _TONES[one.severity])
+    lines = [f"  {mark}  {one.check:<{column}} {first.lstrip()}", *more]
     if one.severity in ("warning", "refusal"):
-        lines += [f"{indent}why: {printable(one.why)}"] if one.why else []
-        lines += [f"{indent}fix: {printable(one.fix)}"] if one.fix else []
+        lines += wrapped(f"{_INDENT}why: ", one.why, width) if one.why else []
+        lines += wrapped(f"{_INDENT}fix: ", one.fix, width) if one.fix else []
     return lines
 
 
@@ -58,4 +63,4 @@ def _sentence(findings: Sequence[FindingRecord]) -> str:
     refused, warned = counts["refusal"], counts["warning"]
     if refused:
         return f"A release would be refused, or fail: {refused} to fix, {warned} to look at."
-    return f"Nothing stands in a release's way; {warned} to look at." if warned else "Nothing to be said against it."
+    return f"Nothing would stop a release; {warned} to look at." if warned else "Nothing would stop a release."

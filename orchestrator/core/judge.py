@@ -169,9 +169,7 @@ _FROM_TRAILERS = frozenset({OrderRule.SEQUENCE, OrderRule.ANCESTRY})
 
 
 def _unknown_hint(rule: OrderRule) -> str:
-    usual = (
-        " (expected for an image that hybrid-ci did not bring, and after a squash by hand, which drops the trailers)"
-    )
+    usual = " (expected for an image not brought by hybrid-ci, and after a squash by hand, which drops the trailers)"
     other = "choose another order rule for this image in the policy (ancestry, sequence, semver, none)"
     return (
         f"allow it once with --allow-unknown-order REASON, or {other}; "

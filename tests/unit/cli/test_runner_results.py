@@ -105,6 +105,15 @@ def test_findings_say_what_why_and_how_to_fix_it(capsys: Output, form: OutputFor
         assert "\u202e" not in out
 
 
+def test_findings_fit_the_terminal(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    finding = Finding("engine", Severity.WARNING, "what it is " * 9, "why it matters " * 9, "how to fix it " * 9)
+    print_diagnosis(diagnosis("shop", "dev", [finding]), OutputFormat.TABLE, redactor)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines) <= 60
+    assert len(lines) > 9
+
+
 def test_the_document_names_every_check() -> None:
     text = (ROOT / "docs/doctor.md").read_text("utf-8")
     assert [check.name for check in CHECKS if check.name not in text] == []
