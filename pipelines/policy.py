@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.config.loader import load_policy, missing_policy
 from orchestrator.core.environment import POLICY_PATH, Environment, Policy
-from orchestrator.core.errors import ConfigurationError, Refused
+from orchestrator.core.errors import Refused
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.engine.events import Reporter
 from orchestrator.gitops.base import GitOpsRepository
@@ -44,13 +44,6 @@ def policy_to_look_at(repository: GitOpsRepository, commit: CommitId, base: Bran
     for line in policy.found:
         reporter.note(line)
     return policy
-
-
-def refuse_discovered(policy: Policy) -> None:
-    """Nothing is written by rules that nobody wrote. Raises ConfigurationError."""
-    if policy.discovered:
-        error = missing_policy(policy.origin)
-        raise ConfigurationError(error.message, where=error.where, hint=error.hint, details=policy.found)
 
 
 def check_base(repository: GitOpsRepository, base: BranchName) -> None:

@@ -142,11 +142,6 @@ class Policy:
     require_tested_platforms: bool = False
 
     @property
-    def discovered(self) -> bool:
-        """Nobody wrote these rules: they were read from the layout, so they are for looking at."""
-        return bool(self.found)
-
-    @property
     def originals(self) -> Originals:
         """Tells the original names of images; for many of them, keep it."""
         return Originals(mirror for one in self.environments.values() for mirror in one.mirrors)

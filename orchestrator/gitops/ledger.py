@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from orchestrator.core.change import Change
 from orchestrator.core.names import CommitId
-from orchestrator.core.release import RecordReference, Tested
+from orchestrator.core.release import Tested
 from orchestrator.core.trailers import read_trailers
 from orchestrator.gitops.base import CommitInfo, GitOpsRepository, Step
 
@@ -59,12 +59,6 @@ def evidence_of(repository: GitOpsRepository, tip: CommitId, application: str) -
             pinned = {(pin.repository, pin.digest) for pin in one.change.pins}
             found |= {tested for tested in one.change.tested if (tested.repository, tested.digest) in pinned}
     return frozenset(found)
-
-
-def records_on(repository: GitOpsRepository, tip: CommitId) -> Iterator[RecordReference]:
-    """Where the records of released images lie, newest first."""
-    for one in landed(repository, tip):
-        yield from one.change.records
 
 
 def _carriers(repository: GitOpsRepository, commit: CommitInfo) -> Iterator[CommitInfo]:

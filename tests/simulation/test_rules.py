@@ -18,7 +18,7 @@ from orchestrator.core.rule_change import RuleChange
 from orchestrator.core.verdict import Result, Verdict
 from orchestrator.gitops.outcome import Opened, Unchanged, Updated
 from pipelines.gates import Sources, collect, judge_all
-from pipelines.policy import policy_at, policy_to_look_at, refuse_discovered
+from pipelines.policy import policy_at, policy_to_look_at
 from pipelines.preflight import refuse_writers_of_policy
 from pipelines.rules import RuleResult, change_rule, list_rules
 from tests.simulation.town import MAIN
@@ -316,12 +316,10 @@ def test_without_a_policy_the_layout_is_looked_at_and_told(shop: Workshop) -> No
     policy = policy_to_look_at(shop.ports().repository, tip, MAIN, reporter)
     assert {"dev", "staging"} <= set(policy.environments)
     assert policy.environment("staging").after == ("dev",)
-    assert policy.discovered
+    assert policy.found
     assert "discovered from its layout" in policy.origin
     assert POLICY_PATH in reporter.warnings[0]
     assert any("staging: " in note and "confidence" in note for note in reporter.notes)
-    with pytest.raises(ConfigurationError, match="has no"):
-        refuse_discovered(policy)
 
 
 def test_what_writes_needs_a_policy_and_says_what_the_layout_suggests(shop: Workshop) -> None:
@@ -334,8 +332,7 @@ def test_what_writes_needs_a_policy_and_says_what_the_layout_suggests(shop: Work
 def test_a_written_policy_is_not_discovered(shop: Workshop) -> None:
     reporter = RecordingReporter()
     policy = policy_to_look_at(shop.ports().repository, shop.town.tip(MAIN), MAIN, reporter)
-    refuse_discovered(policy)
-    assert (policy.discovered, reporter.warnings) == (False, [])
+    assert (policy.found, reporter.warnings) == ((), [])
 
 
 class Guarded:
