@@ -148,7 +148,8 @@ def _usage(error: TyperException) -> HybridCIError:
     """A mistake on the command line."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "hybrid-ci"
-    return ConfigurationError(error.format_message(), hint=f"{command} --help shows what it takes")
+    message = error.format_message().replace(": Value error, ", ": ")  # pydantic's word for any failed check
+    return ConfigurationError(message, hint=f"{command} --help shows what it takes")
 
 
 def _bug(error: Exception, verbose: bool) -> HybridCIError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -64,12 +65,14 @@ def init(
         _no_dockerfile(root)
     for line in seen.told():
         typer.echo(printable(line), err=True)
-    wanted = "Where do images go (for example ghcr.io/acme/shop)?"
-    here = remote if seen.environments else None
+    gitops_url = gitops_url or (remote if seen.environments else None)
+    _check_answered({"--registry": registry or not seen.needs_registry, "--gitops-url": gitops_url})
+    if not registry and seen.needs_registry:
+        registry = _ask("Where do images go (for example ghcr.io/acme/shop)?", seen.registry)
     answers = Answers(
         name,
-        _asked(registry, "--registry", wanted, seen.registry) if registry or seen.needs_registry else "",
-        gitops_url or here or _asked(None, "--gitops-url", "URL of the GitOps repository?"),
+        registry or "",
+        gitops_url or _ask("URL of the GitOps repository?"),
         environment or next(iter(seen.environments), "dev"),
     )
     text = starter(seen.images, answers)
@@ -95,15 +98,19 @@ def _init_policy(base: str, force: bool) -> None:
     typer.echo(f"{file}: written; look through it, then run `hybrid-ci check --policy {file}`")
 
 
-def _asked(given: str | None, option: str, question: str, guess: str | None = None) -> str:
-    """What was given, else what a person says. A guess is offered to them, and is no answer by itself."""
+def _check_answered(answers: Mapping[str, object]) -> None:
+    """Where nobody can be asked, all that is missing is named at once. Raises ConfigurationError."""
     from orchestrator.core.errors import ConfigurationError
 
-    if given:
-        return given
-    if sys.stdin.isatty():
-        return str(typer.prompt(question, default=guess))
-    raise ConfigurationError(f"{option} is needed", hint=f"give {option}, or run it on a terminal")
+    missing = " and ".join(option for option, answer in answers.items() if not answer)
+    if missing and not sys.stdin.isatty():
+        verb = "are" if " and " in missing else "is"
+        raise ConfigurationError(f"{missing} {verb} needed", hint=f"give {missing}, or run it on a terminal")
+
+
+def _ask(question: str, guess: str | None = None) -> str:
+    """What a person says. A guess is offered to them, and is no answer by itself."""
+    return str(typer.prompt(question, default=guess))
 
 
 def _no_dockerfile(root: Path) -> None:

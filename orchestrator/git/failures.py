@@ -178,7 +178,7 @@ _EXPLANATIONS: dict[Failure, tuple[str, str | None]] = {
     ),
     Failure.MISSING: (
         "the GitOps repository was not found",
-        "check its URL; a forge answers the same way when the token may not see the repository",
+        "check its URL or path; a forge gives the same answer when the token may not see the repository",
     ),
     Failure.REDIRECTED: (
         "the GitOps repository's server redirects to another address",

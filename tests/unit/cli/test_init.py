@@ -270,13 +270,20 @@ def test_a_link_is_not_written_through(here: Path, cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "missing"), [([], "--registry"), (GIVEN[:2], "--gitops-url"), (GIVEN[2:], "--registry")]
+    ("given", "missing", "options"),
+    [
+        ([], "--registry and --gitops-url are", "--registry and --gitops-url"),
+        (GIVEN[:2], "--gitops-url is", "--gitops-url"),
+        (GIVEN[2:], "--registry is", "--registry"),
+    ],
 )
-def test_away_from_a_terminal_nothing_is_asked(given: list[str], missing: str, here: Path, cli: Cli) -> None:
+def test_away_from_a_terminal_nothing_is_asked(
+    given: list[str], missing: str, options: str, here: Path, cli: Cli
+) -> None:
     dockerfile(here)
     ended = cli("init", *given)
     assert ended.code == 2
-    assert f"error: {missing} is needed\n  fix:   give {missing}" in ended.err
+    assert f"error: {missing} needed\n  fix:   give {options}, or" in ended.err
     assert not (here / "hybrid-ci.yaml").exists()
 
 
