@@ -86,7 +86,7 @@ def problems_error(problems: Iterable[Problem], where: str) -> ConfigurationErro
         f"the configuration has {count}",
         where=f"{where}:{listed[0][0]}",
         details=[f"{where}:{line}: {text}" for line, text in listed[:_LISTED]] + more,
-        hint="`hybrid-ci schema` prints the JSON Schema that editors complete and check from",
+        hint="correct these lines; `hybrid-ci schema config|policy` prints the JSON Schema for your editor",
     )
 
 

@@ -51,7 +51,7 @@ def test_a_broken_file_is_refused_with_every_problem_on_stderr(shop: Path, cli: 
         "  where: hybrid-ci.yaml:1\n"
         "    hybrid-ci.yaml:1: version: expected 1, found 2\n"
         "    hybrid-ci.yaml:8: unknown key 'tagg'; did you mean 'tag'?\n"
-        "  fix:   `hybrid-ci schema` prints the JSON Schema that editors complete and check from\n"
+        "  fix:   correct these lines; `hybrid-ci schema config|policy` prints the JSON Schema for your editor\n"
     )
 
 
