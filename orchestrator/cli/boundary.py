@@ -21,6 +21,12 @@ from orchestrator.core.errors import ConfigurationError, ExitCode, HybridCIError
 from orchestrator.core.machine import machine_error
 from orchestrator.core.text import printable
 
+# The options of the root command, each with what follows it: people write them behind a command, too.
+_GLOBAL = {
+    "--quiet": "", "-q": "", "--verbose": "", "-v": "",
+    "--log-format": "FORMAT ", "--config": "FILE ", "--git-cache": "DIR ",
+}  # fmt: skip
+
 
 class _Termination:
     """Whether SIGTERM came. A library may turn what it raises into something else on its way up."""
@@ -149,6 +155,12 @@ def _usage(error: TyperException) -> HybridCIError:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "hybrid-ci"
     message = error.format_message().replace(": Value error, ", ": ")  # pydantic's word for any failed check
+    option = getattr(error, "option_name", None)
+    if option in _GLOBAL and command != "hybrid-ci":
+        rest = command.removeprefix("hybrid-ci ")
+        return ConfigurationError(
+            message, hint=f"it stands before the command: hybrid-ci {option} {_GLOBAL[option]}{rest}"
+        )
     return ConfigurationError(message, hint=f"{command} --help shows what it takes")
 
 

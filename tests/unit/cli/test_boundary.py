@@ -19,7 +19,7 @@ from orchestrator.core import errors
 from orchestrator.core.errors import HybridCIError
 from orchestrator.core.secret import Secret
 from tests.golden import assert_golden
-from tests.unit.cli.conftest import Ended, run_apart, start
+from tests.unit.cli.conftest import Cli, Ended, run_apart, start
 
 Guarded = Callable[..., Ended]
 
@@ -350,3 +350,21 @@ def test_a_secret_of_the_environment_leaves_by_no_stream(tmp_path: Path) -> None
     assert ended.code == 2
     assert CANARY not in ended.err + ended.out
     assert "***" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        (["release", "--verbose"], "hybrid-ci --verbose release"),
+        (["forge", "list", "-q"], "hybrid-ci -q forge list"),
+        (["status", "--git-cache", "x"], "hybrid-ci --git-cache DIR status"),
+    ],
+)
+def test_a_global_option_behind_the_command_is_told_where_it_stands(words: list[str], right: str, cli: Cli) -> None:
+    ended = cli(*words)
+    assert ended.code == 2
+    assert f"fix:   it stands before the command: {right}\n" in ended.err
+
+
+def test_the_message_about_a_wrong_value_is_in_our_words(cli: Cli) -> None:
+    assert "Invalid value for 'system': 'foo' is not one of" in cli("generate", "foo").err
