@@ -18,6 +18,7 @@ from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.core.order import Origin
 from orchestrator.core.patterns import literal_prefix, matches
 from orchestrator.gitops.base import GitOpsRepository
+from orchestrator.gitops.desk import missing_own_branch
 from orchestrator.gitops.ledger import Landed, landed
 from orchestrator.gitops.plan import plan_change
 from orchestrator.gitops.provenance import (
@@ -122,9 +123,7 @@ def read_world(repository: GitOpsRepository, policy: Policy, route: Route, base_
     found = repository.tips([branch.ref for branch in own]) if own else {}
     for branch in own:
         if branch.ref not in found:
-            raise ConfigurationError(
-                f"the GitOps repository has no branch {branch.value!r}", where=repository.url, hint="push it first"
-            )
+            raise missing_own_branch(repository, branch, policy.base)
     tips = {policy.base: base_tip, **{branch: found[branch.ref] for branch in own}}
     originals = policy.originals
     ledger = by_original_names((one for tip in tips.values() for one in landed(repository, tip)), originals)

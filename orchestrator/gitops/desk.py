@@ -81,10 +81,10 @@ class Desk:
         return self.repository.commit(plan.base, contents, commit_message(plan), self.clock.now())
 
     def required_tip(self, branch: BranchName) -> CommitId:
-        """Where the branch is. Raises ConfigurationError when it is not there."""
+        """Where an environment's own branch is. Raises ConfigurationError when it is not there."""
         tip = self.repository.tips([branch.ref]).get(branch.ref)
         if tip is None:
-            raise missing_branch(self.repository, branch)
+            raise missing_own_branch(self.repository, branch, self.policy.base)
         return tip
 
     def permitted(self, environment: Environment, change: Change) -> Change:
@@ -100,8 +100,17 @@ class Desk:
         return True
 
 
+def missing_own_branch(repository: GitOpsRepository, branch: BranchName, base: BranchName) -> ConfigurationError:
+    """What to raise when the branch that an environment is committed to is not there."""
+    return ConfigurationError(
+        f"the GitOps repository has no branch {branch.value!r}",
+        where=repository.url,
+        hint=f"make it from the base branch first: git push origin {base.value}:refs/heads/{branch.value}",
+    )
+
+
 def missing_branch(repository: GitOpsRepository, branch: BranchName) -> ConfigurationError:
-    """What to raise when the branch that should hold the environment is not there."""
+    """What to raise when the base branch is not there."""
     default = repository.default_branch()
     hint = "set gitops.base in hybrid-ci.yaml to its protected branch, or push a first commit"
     if default is not None and default != branch:

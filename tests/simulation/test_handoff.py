@@ -354,6 +354,15 @@ def test_a_missing_base_branch_is_named(town: Town) -> None:
         town.hand_off(change(2))
 
 
+def test_a_missing_branch_of_an_environment_is_named_with_how_to_make_it(town: Town) -> None:
+    del town.git.refs[BranchName("lab").ref]
+
+    with pytest.raises(ConfigurationError, match="no branch 'lab'") as caught:
+        town.hand_off(change(2, "lab"))
+
+    assert "git push origin main:refs/heads/lab" in str(caught.value.hint)
+
+
 def test_a_race_that_is_lost_until_the_deadline_ends_safely(town: Town) -> None:
     """Somebody moves our branch before every push of ours: it ends in an error that says: run again."""
     desk = town.desk()
