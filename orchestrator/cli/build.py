@@ -21,7 +21,9 @@ app = command_app()
 def build(
     context: typer.Context,
     image: Annotated[list[str], typer.Option("--image", metavar="IMAGE", help="Build this one; may be repeated.")],
-    record: Annotated[Path, typer.Option(metavar="FILE|DIR", help="Write the record; in a folder, one an image.")],
+    record: Annotated[
+        Path, typer.Option(metavar="FILE|DIR", help="Write the record; in a folder, one file for each image.")
+    ],
     environment: Annotated[
         str | None, typer.Option("--env", help="Environment whose rules count (default: the configured one).")
     ] = None,

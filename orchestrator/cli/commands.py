@@ -9,7 +9,7 @@ from __future__ import annotations
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("orchestrator.cli.init", "Write a commented configuration from what this repository holds."),
     "check": ("orchestrator.cli.check", "Validate configuration offline; every problem at once."),
-    "doctor": ("orchestrator.cli.doctor", "Look at the world before a release, and tell what is wrong with it."),
+    "doctor": ("orchestrator.cli.doctor", "Check engine, logins, rights and settings before a release."),
     "plan": ("orchestrator.cli.plan", "Show the stages and the exact diff that a release would hand off."),
     "release": ("orchestrator.cli.release", "Build, test, push, prove, and hand off by pull request."),
     "matrix": ("orchestrator.cli.matrix", "Print which images this commit changes, as a build matrix."),
@@ -21,15 +21,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "set-image": ("orchestrator.cli.set_image", "Set images in local files, touching no other byte."),
     "status": ("orchestrator.cli.status", "Show which image runs where, since when, and how far behind."),
     "diff": ("orchestrator.cli.diff", "Compare two environments, or show what a pull request changes."),
-    "drift": ("orchestrator.cli.drift", "Find unpinned images, moved tags, environments out of step, open Secrets."),
-    "history": ("orchestrator.cli.history", "Tell what an environment ran, since when, and who changed it."),
+    "drift": (
+        "orchestrator.cli.drift",
+        "Find unpinned images, moved tags, plaintext Secrets and other drift.",
+    ),
+    "history": ("orchestrator.cli.history", "Show what an environment ran, since when, and who changed it."),
     "hold": ("orchestrator.cli.hold", "Keep an image of an environment as it is: set, list, lift."),
     "veto": ("orchestrator.cli.veto", "Keep a digest out of an environment: set, list, lift."),
     "generate": (
         "orchestrator.cli.generate",
         "Print the CI file for GitHub, GitLab or Jenkins, from the configuration.",
     ),
-    "forge": ("orchestrator.cli.forge", "Look into the embedded local forge, and act on it."),
+    "forge": ("orchestrator.cli.forge", "Show pull requests of the embedded local forge, and act on them."),
     "schema": ("orchestrator.cli.schema", "Print the JSON Schema of a configuration file or a record."),
 }
 

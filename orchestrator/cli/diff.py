@@ -33,7 +33,7 @@ def diff(
     ] = None,
     images: Images = None,
     pins_only: Annotated[bool, typer.Option("--pins-only", help="Render no manifests.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="End with 1 when there is a difference.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 when there is a difference.")] = False,
     everything: Everything = False,
     gitops: Gitops = None,
     forge: Forge = None,

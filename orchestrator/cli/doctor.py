@@ -24,7 +24,7 @@ def doctor(
     seconds: Annotated[float, typer.Option(min=1, max=600, help="How long each check may take.")] = 30.0,
     output: Annotated[OutputFormat, typer.Option(help="The findings as table, json or markdown.")] = OutputFormat.TABLE,
 ) -> None:
-    """Look at the world before a release, and tell what is wrong with it.
+    """Check engine, logins, rights and settings before a release.
 
     Engine and BuildKit, registry login, clock, git, the token and its scopes, the policy and who can change it, branch
     protection, merge settings, the agent's statuses, cluster credentials in the job, the signing key. Each finding

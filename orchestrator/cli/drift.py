@@ -47,7 +47,7 @@ def drift(
     forge: Forge = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Find unpinned images, moved tags, environments out of step, open Secrets.
+    """Find unpinned images, moved tags, plaintext Secrets and other drift.
 
     KIND is one of plaintext-secret, unpinned, moved-tag, ahead, never-before, skipped, no-environment, unreadable.
     Ends with 1 when it finds something, and with 5 when it found nothing but somebody did not answer.

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 app = command_app(
     no_args_is_help=True,
-    help="Look into the embedded local forge, and act on it.\n\nPATH is its bare repository; without one, "
-    "the repository that hybrid-ci.yaml names. The local forge does not check who anybody is.",
+    help="Show pull requests of the embedded local forge, and act on them.\n\nPATH is its bare repository; without "
+    "one, the repository that hybrid-ci.yaml names. The local forge does not check who anybody is.",
     epilog=examples("hybrid-ci forge list", "hybrid-ci forge show 1", "hybrid-ci forge merge 1 --as me"),
 )
 

@@ -41,12 +41,13 @@ def generate(
         typer.Option("--gitops", help="This is the GitOps repository: the workflow that promotes, from its policy."),
     ] = False,
     uses: Annotated[
-        str | None, typer.Option(metavar="REPOSITORY@REF", help="Where hybrid-ci is taken from; a commit pins it.")
+        str | None,
+        typer.Option(metavar="REPOSITORY@REF", help="Where hybrid-ci is taken from; a commit as REF pins it."),
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Write the file where the CI looks for it.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when the file is another one.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when the file differs.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="With --write: overwrite a file that was not made by this.")
+        bool, typer.Option("--force", help="With --write: overwrite a file that was not generated.")
     ] = False,
 ) -> None:
     """Print the CI file for GitHub, GitLab or Jenkins, from the configuration.

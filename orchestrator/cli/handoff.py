@@ -27,9 +27,9 @@ def handoff(
     further: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Further records.")] = None,
     environment: Annotated[str | None, typer.Option("--env", help="Environment (default: the configured one).")] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="IMAGE", help="Only this image; may be repeated.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every image needs a record (matrix --all).")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every image needs a record (for matrix --all).")] = False,
     base: Annotated[
-        str | None, typer.Option(metavar="REF", help="What the matrix was compared with, where it was told so.")
+        str | None, typer.Option(metavar="REF", help="What the matrix was compared with (matrix --base).")
     ] = None,
     approve: Annotated[
         list[str] | None, typer.Option(metavar="STAGE", help="This stage's approval was given; may be repeated.")
@@ -37,7 +37,7 @@ def handoff(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print the plan and its diff.")] = False,
     record: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the release record (JSON).")] = None,
     reopen: Annotated[
-        bool, typer.Option("--reopen", help="Propose again what a person closed without a merge.")
+        bool, typer.Option("--reopen", help="Propose again what a person closed without merging.")
     ] = False,
     output: Annotated[OutputFormat, typer.Option(help="The result as table, json or markdown.")] = OutputFormat.TABLE,
 ) -> None:

@@ -25,16 +25,16 @@ def history(
     context: typer.Context,
     environment: Annotated[str, typer.Option("--env", "--environment", metavar="NAME", help="The environment.")],
     images: Images = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="So many changes at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="At most this many changes.")] = 20,
     since: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Nothing before: 2026-03-01 (in UTC), or 2026-03-01T18:00Z.")
+        str | None, typer.Option(metavar="DATE", help="Not older than 2026-03-01 (in UTC), or 2026-03-01T18:00Z.")
     ] = None,
     everything: Everything = False,
     gitops: Gitops = None,
     forge: Forge = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Tell what an environment ran, since when, and who changed it.
+    """Show what an environment ran, since when, and who changed it.
 
     The pins in Git tell it; what trailers and pull requests say is added where it is there.
     """

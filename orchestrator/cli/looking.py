@@ -23,7 +23,7 @@ Gitops = Annotated[
 Forge = Annotated[
     str | None, typer.Option("--forge", metavar="FORGE", help="github, gitlab, or the path of a local forge.")
 ]
-Everything = Annotated[bool, typer.Option("--all", help="Also what does not belong to this application.")]
+Everything = Annotated[bool, typer.Option("--all", help="Also what belongs to other applications.")]
 Images = Annotated[
     list[str] | None, typer.Option("--image", metavar="NAME|REPO", help="Only this image; may be repeated.")
 ]

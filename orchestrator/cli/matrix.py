@@ -35,10 +35,11 @@ def matrix(
     context: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Every image, whatever the commit changes.")] = False,
     base: Annotated[
-        str | None, typer.Option(metavar="REF", help="Compare with where HEAD left this branch or commit.")
+        str | None, typer.Option(metavar="REF", help="Compare with the merge base of HEAD and this branch or commit.")
     ] = None,
     unbuilt: Annotated[
-        bool, typer.Option("--unbuilt", help="Leave out what the registry holds, proven to be tested.")
+        bool,
+        typer.Option("--unbuilt", help="Leave out images that the registry holds and that are proven to be tested."),
     ] = False,
     only: Annotated[list[str] | None, typer.Option(metavar="IMAGE", help="Only this image; may be repeated.")] = None,
     output: Annotated[

@@ -22,7 +22,7 @@ def pin(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print the plan and its diff.")] = False,
     record: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the record (JSON).")] = None,
     reopen: Annotated[
-        bool, typer.Option("--reopen", help="Propose again what a person closed without a merge.")
+        bool, typer.Option("--reopen", help="Propose again what a person closed without merging.")
     ] = False,
     output: Annotated[OutputFormat, typer.Option(help="The result as table, json or markdown.")] = OutputFormat.TABLE,
 ) -> None:

@@ -23,7 +23,7 @@ def pins(
         list[str], typer.Argument(metavar="PATH...", help="Files and folders; '-' is the standard input.")
     ],
     image: Annotated[
-        list[str] | None, typer.Option(metavar="REPOSITORY", help="Only pins of this image (repeatable).")
+        list[str] | None, typer.Option(metavar="REPOSITORY", help="Only pins of this image; may be repeated.")
     ] = None,
     targets: Annotated[
         list[str] | None,

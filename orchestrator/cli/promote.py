@@ -46,7 +46,7 @@ def promote(
     all_waves: Annotated[
         bool, typer.Option("--all-waves", help="Every wave; each waits until the one before it runs the images.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the gates pass, and look again and again.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the gates pass.")] = False,
     timeout: Annotated[str, typer.Option(metavar="LENGTH", help="How long to wait: 90s, 30m, 2h.")] = "1h",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print plan, gates and diff.")] = False,
     skip: Annotated[
@@ -54,18 +54,28 @@ def promote(
     ] = None,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why an environment is skipped.")] = None,
     allow_unknown_order: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Go on where nobody can tell which image is newer.")
+        str | None,
+        typer.Option(
+            metavar="REASON",
+            help="Allow an image although nobody can tell whether it is newer; the reason is recorded.",
+        ),
     ] = None,
     fail_superseded: Annotated[
-        bool, typer.Option("--fail-superseded", help="End with 3 when a newer change is on its way.")
+        bool, typer.Option("--fail-superseded", help="Exit 3, not 0, when a newer change is on its way.")
     ] = False,
     reopen: Annotated[
-        bool, typer.Option("--reopen", help="Propose again what a person closed without a merge.")
+        bool, typer.Option("--reopen", help="Propose again what a person closed without merging.")
     ] = False,
     gitops: Annotated[
         str | None, typer.Option(metavar="URL", help="The GitOps repository; no configuration is read then.")
     ] = None,
-    forge: Annotated[str | None, typer.Option(metavar="KIND|PATH", help="Its forge, where its host tells not.")] = None,
+    forge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND|PATH",
+            help="Its forge, where the host does not tell: github, gitlab, or a local forge's path.",
+        ),
+    ] = None,
     sources: Annotated[
         str | None,
         typer.Option("--source", metavar="URL", help="The application's repository, for the order rule ancestry."),

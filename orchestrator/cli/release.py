@@ -33,12 +33,13 @@ def release(
         list[str] | None, typer.Option(metavar="STAGE", help="This stage's approval was given; may be repeated.")
     ] = None,
     from_stage: Annotated[
-        str | None, typer.Option(metavar="STAGE", help="Begin here, where all before is provably done.")
+        str | None,
+        typer.Option(metavar="STAGE", help="Begin here; refused unless everything before it is provably done."),
     ] = None,
     record: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the release record (JSON).")] = None,
     allow_dirty: Annotated[bool, typer.Option("--allow-dirty", help="Build uncommitted changes too.")] = False,
     reopen: Annotated[
-        bool, typer.Option("--reopen", help="Propose again what a person closed without a merge.")
+        bool, typer.Option("--reopen", help="Propose again what a person closed without merging.")
     ] = False,
     no_skip: Annotated[bool, typer.Option("--no-skip", help="Build and test again what is released already.")] = False,
     output: Annotated[OutputFormat, typer.Option(help="The result as table, json or markdown.")] = OutputFormat.TABLE,

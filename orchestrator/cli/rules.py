@@ -25,13 +25,15 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 Environment = Annotated[
     str, typer.Option("--env", metavar="ENVIRONMENT", help="The environment; one with waves means all its clusters.")
 ]
-Environments = Annotated[list[str] | None, typer.Option("--env", metavar="ENVIRONMENT", help="Only of these.")]
+Environments = Annotated[
+    list[str] | None, typer.Option("--env", metavar="ENVIRONMENT", help="Only this one; may be repeated.")
+]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; whoever is refused reads it.")]
 Expires = Annotated[
     str | None, typer.Option("--expires", metavar="2d|DATE", help="When it ends by itself: 12h, 2d, 1w, or a date.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; print the diff.")]
-Reopen = Annotated[bool, typer.Option("--reopen", help="Propose again what a person closed without a merge.")]
+Reopen = Annotated[bool, typer.Option("--reopen", help="Propose again what a person closed without merging.")]
 Output = Annotated[OutputFormat, typer.Option(help="The result as table, json or markdown.")]
 
 

@@ -29,13 +29,13 @@ def set_image(
         ),
     ],
     values: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PLACE=VALUE", help="Set any other value (repeatable).")
+        list[str] | None, typer.Option("--set", metavar="PLACE=VALUE", help="Set any other value; may be repeated.")
     ] = None,
     at: Annotated[
-        list[str] | None, typer.Option("--at", metavar="PLACE", help="Only here; also inside texts (repeatable).")
+        list[str] | None, typer.Option("--at", metavar="PLACE", help="Only here; also inside texts; may be repeated.")
     ] = None,
     container: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only containers of this name (repeatable).")
+        list[str] | None, typer.Option(metavar="NAME", help="Only containers of this name; may be repeated.")
     ] = None,
     targets: Annotated[
         list[str] | None,
