@@ -14,6 +14,7 @@ import typer
 from orchestrator.cli.commands import COMMANDS
 from orchestrator.config.application import ApplicationConfig
 from orchestrator.config.policy import PolicyConfig
+from tests.unit.test_layers import ROOMS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]
@@ -79,3 +80,15 @@ def test_links_lead_to_what_there_is(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_the_rooms_may_use_what_the_architecture_says() -> None:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    table = text.partition("| room | holds |")[2].partition("\n\n")[0]
+    told: dict[str, set[str]] = {}
+    for row in table.splitlines()[2:]:
+        room, _, uses, _ = (cell.strip() for cell in row.strip("|").split("|"))
+        name = room.strip("`").removeprefix("orchestrator/")
+        everything = uses.startswith("all of the above")
+        told[name] = set(told) if everything else set(filter(None, uses.split(", ")))
+    assert told == {name: uses for name, uses in ROOMS.items() if name != "version"}
