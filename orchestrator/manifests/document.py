@@ -172,11 +172,12 @@ def template_actions(document: Document) -> list[Node]:
     """``{{ .Values.x }}`` as a value parses: as a flow mapping whose key is a flow mapping."""
     if "{{" not in document.text:
         return []
-    found: list[Node] = []
-    for root in document.roots:
-        for node in walk(root):
-            if isinstance(node, Mapping) and node.flow and len(node.pairs) == 1:
-                key = node.pairs[0][0]
-                if isinstance(key, Mapping) and key.flow and key.start == node.start + 1:
-                    found.append(node)
-    return found
+    return [node for root in document.roots for node in walk(root) if is_action(node)]
+
+
+def is_action(node: Node) -> bool:
+    """A mapping whose braces are those of a template."""
+    if not isinstance(node, Mapping) or not node.flow or len(node.pairs) != 1:
+        return False
+    key = node.pairs[0][0]
+    return isinstance(key, Mapping) and key.flow and key.start == node.start + 1

@@ -25,7 +25,7 @@ class Split:
 
     ``shown`` is the name as people would write it in one piece, ``before`` are the scalars of its registry and
     namespace where they stand under keys of their own. ``tag_key`` and ``digest_key`` are the spellings for keys that
-    have to be inserted, the digest's only where the format has such a key.
+    have to be inserted, the digest's only where the format has such a key; the tag's is empty where no tag can stand.
     """
 
     node: Node
@@ -81,6 +81,8 @@ class Split:
             return self._write_tag(text, wanted.tag_text())
         if self.tag is None and self.digest is not None and wanted.digest:
             return write(text, self.digest, self._digest_text(wanted))
+        if not self.tag_key:
+            raise CannotSpell("the place holds a digest, and the wanted image has none")
         if not wanted.tag:
             raise CannotSpell("the place holds a tag beside the digest, and the wanted image has no tag")
         steps = self._write_tag(text, wanted.tag)

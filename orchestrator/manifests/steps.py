@@ -172,6 +172,8 @@ def insert(text: str, mapping: Mapping, after: Scalar, key: str, value: str) -> 
     """A new pair behind the pair of ``after``, in the layout of the pairs that are there. Raises CannotSpell."""
     index = _index(mapping, after)
     last = mapping.pairs[index][1]
+    if mapping.get(key) is not None:
+        raise CannotSpell(f"the key {key!r} is there already, with something that is not a single value")
     if mapping.flow:
         return Insert(mapping, after, key, value, _flow_insert(text, mapping, index, key, value))
     if not isinstance(last, Scalar) or last.style in ("|", ">") or "\n" in text[last.start : last.end]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from orchestrator.core.names import RepoPath
-from orchestrator.manifests.document import Document
+from orchestrator.manifests.document import Document, is_action
 from orchestrator.manifests.forms import Form, Whole, parse
 from orchestrator.manifests.options import ScanOptions
-from orchestrator.manifests.scalars import looks_typed
+from orchestrator.manifests.scalars import is_null, looks_typed
 from orchestrator.manifests.tree import Node, Scalar, Sequence, scalar
 
 # Text that something else fills in before it is a reference: Go and Jinja templates, shell and Flux variables.
@@ -72,6 +72,17 @@ def dispatch(scan: Scan, root: Node) -> Iterator[Found]:
             for found in format_.find(scan, root):
                 yield Found(found.form, found.label or format_.name)
             return
+
+
+def no_text(node: Node) -> str:
+    """Why a node that is there can't be a part of a reference."""
+    if is_action(node):
+        return FILLED_IN_LATER
+    return (
+        "null stands here instead of a value"
+        if is_null(scalar(node))
+        else "a mapping or a list stands here instead of a value"
+    )
 
 
 def whole(scan: Scan, node: Node, value: Scalar, *, strict: bool = False) -> Iterator[Found]:

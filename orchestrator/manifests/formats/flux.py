@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan
+from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan, no_text
 from orchestrator.manifests.formats.kubernetes import header, written_by_the_cluster
 from orchestrator.manifests.formats.kustomization import entries
 from orchestrator.manifests.formats.walk import references
@@ -65,7 +65,12 @@ def _artifact(scan: Scan, root: Node) -> Iterator[Found]:
     base = parse(shown)
     if not isinstance(ref, Mapping) or base is None or base.tag is not None:
         return
-    tag, digest, semver = (scalar(ref.get(key)) for key in ("tag", "digest", "semver"))
+    nodes = tuple(ref.get(key) for key in ("tag", "digest", "semver"))
+    for node in nodes:
+        if node is not None and scalar(node) is None:
+            scan.problem(node, no_text(node), shown)
+            return
+    tag, digest, semver = map(scalar, nodes)
     if semver is not None:
         scan.problem(semver, "a version range stands here; the agent picks the tag", semver.value)
         return

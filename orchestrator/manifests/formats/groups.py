@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from collections.abc import Mapping as Table
 from typing import NamedTuple
 
-from orchestrator.manifests.formats.common import FILLED_IN_LATER, STRING_TAGS, TEMPLATE, Found, Scan, whole
+from orchestrator.manifests.document import is_action
+from orchestrator.manifests.formats.common import FILLED_IN_LATER, STRING_TAGS, TEMPLATE, Found, Scan, no_text, whole
 from orchestrator.manifests.formats.keys import DIGESTS, NAMES, PREFIXES, REPOSITORIES, role_of
 from orchestrator.manifests.formats.registries import registry_above
 from orchestrator.manifests.formats.shapes import (
@@ -29,6 +30,10 @@ from orchestrator.manifests.tree import Mapping, Node, Scalar, scalar
 Groups = dict[str, dict[str, Node]]
 _PLAIN, _IMAGE = "", "image"
 _NAMES = frozenset(NAMES)
+_BY_DIGEST = (
+    "@sha256"  # ``repository: acme/api@sha256`` with the bare digits under ``tag``, for ``{{repository}}:{{tag}}``
+)
+_LABELS = frozenset({"name", "version"})
 
 
 class Group(NamedTuple):
@@ -84,11 +89,11 @@ def regrouped(groups: Groups) -> list[Group]:
 
 def _is_digest(role: str, node: Node) -> bool:
     """A key beside a whole reference holds its digest: by its name, or by what stands there."""
+    if role in ("digest", "tagdigest"):
+        return True
     value = scalar(node)
-    if role not in DIGESTS or value is None:
-        return False
-    bare = value.value.removeprefix("sha256:")
-    return role in ("digest", "tagdigest") or (len(bare) == 64 and all(c in "0123456789abcdef" for c in bare))
+    bare = value.value.removeprefix("sha256:") if role in DIGESTS and value is not None else ""
+    return len(bare) == 64 and all(c in "0123456789abcdef" for c in bare)
 
 
 def _tag_key(prefix: str) -> str:
@@ -99,11 +104,7 @@ def _read(scan: Scan, mapping: Mapping, group: Group, owners: Table[int, int]) -
     """One group; with ``owners`` only what is put together from more than one mapping."""
     roles = group.roles
     parts = {role: found for role, node in roles.items() if (found := scalar(node)) is not None and not is_null(found)}
-    if "tag" in roles and "tag" not in parts and is_null(scalar(roles["tag"])):
-        if parts.keys() & {*REPOSITORIES, *NAMES}:
-            scan.problem(roles["tag"], "null stands here instead of a tag")
-        return
-    if not parts:
+    if not parts or _is_unreadable(scan, roles, parts):
         return
     setting = setting_of(mapping, group.prefix)
     reading = read_group(parts, setting)
@@ -121,6 +122,17 @@ def _read(scan: Scan, mapping: Mapping, group: Group, owners: Table[int, int]) -
         other = parts.get(role)
         if other is not None and id(other) not in owners and not any(other is one for one in used):
             yield from whole(scan, roles[role], other, strict=True)
+
+
+def _is_unreadable(scan: Scan, roles: dict[str, Node], parts: Parts) -> bool:
+    """A part is no text, so the others alone would tell of another reference; reported where an image is named."""
+    missing = {role: node for role, node in roles.items() if role not in parts and role not in _LABELS}
+    named = not parts.keys().isdisjoint({*REPOSITORIES, *NAMES})
+    for role, node in missing.items():
+        if named and (role == "tag" or is_action(node)):
+            scan.problem(node, no_text(node), _written(parts))
+            return True
+    return is_null(scalar(missing.get("tag")))
 
 
 def _left_out(scan: Scan, mapping: Mapping, reading: Reading) -> str | None:
@@ -142,16 +154,15 @@ def form_of(scan: Scan, reading: Reading, group: Group, setting: Setting) -> Ite
     """The form of what was read; what can't be a reference is reported."""
     tag, digest, name = reading.tag, reading.digest, reading.name
     values = [part.value for part in reading.scalars]
-    for part in reading.scalars:
-        if part.tag is not None and part.tag not in STRING_TAGS:
-            scan.problem(part, f"the tag {part.tag} gives the value a meaning of its own", ":".join(values))
-            return
-    if tag is None and digest is None and not setting.keyed:
+    if _has_meanings(scan, reading) or (tag is None and digest is None and not setting.keyed):
         return
     if any(TEMPLATE.search(value) for value in values):
         scan.problem(tag or name, FILLED_IN_LATER, ":".join(values))
         return
     shown = joined(reading.before, name.value)
+    if tag is not None and shown.endswith(_BY_DIGEST):
+        yield from _by_digest(scan, reading, setting, tag, shown.removesuffix(_BY_DIGEST))
+        return
     base = parse(shown)
     if base is None:
         if reading.before:
@@ -167,6 +178,27 @@ def form_of(scan: Scan, reading: Reading, group: Group, setting: Setting) -> Ite
         node = tag if group.prefix.endswith(".") and tag is not None else setting.mapping or name
         bare, mapping = reading.bare, setting.mapping
         yield Found(Split(node, name, image, shown, tag, digest, bare, mapping, group.tag_key, before=reading.before))
+
+
+def _has_meanings(scan: Scan, reading: Reading) -> bool:
+    """A custom tag makes something else of a value than its text; reported."""
+    for part in reading.scalars:
+        if part.tag is not None and part.tag not in STRING_TAGS:
+            written = ":".join(one.value for one in reading.scalars)
+            scan.problem(part, f"the tag {part.tag} gives the value a meaning of its own", written)
+            return True
+    return False
+
+
+def _by_digest(scan: Scan, reading: Reading, setting: Setting, tag: Scalar, shown: str) -> Iterator[Found]:
+    """The place of the tag holds a digest."""
+    base = parse(shown)
+    image = join(base.repository, "", tag.value) if base is not None else None
+    if image is None:
+        scan.problem(tag, "no digest stands here, although the repository ends as if one followed", shown)
+        return
+    name, before = reading.name, reading.before
+    yield Found(Split(setting.mapping or name, name, image, shown, None, tag, bare=True, tag_key="", before=before))
 
 
 def _repository(group: Group) -> Scalar | None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.manifests.embedded import inside
-from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan
+from orchestrator.manifests.formats.common import FILLED_IN_LATER, TEMPLATE, Found, Scan, no_text
 from orchestrator.manifests.formats.walk import references
 from orchestrator.manifests.forms import KustomizeEntry, join, parse
 from orchestrator.manifests.inherit import Unclear, taken_over
 from orchestrator.manifests.scalars import is_null
 from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, node_at, resolved, scalar, text_at
 
+_VERSION = ("newTag", "digest")
+_FIELDS = ("name", "newName", *_VERSION)
 FILE_NAMES = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 
 
@@ -37,12 +39,18 @@ class Kustomization:
     def find(self, scan: Scan, root: Node) -> Iterator[Found]:
         """The entries of ``images``; inline values of charts hold references as any values file does."""
         yield from entries(scan, node_at(root, "images"))
-        for key in ("helmCharts", "patches", "patchesJson6902"):
-            below = node_at(root, key)
+        for below in (*_inline_values(root), node_at(root, "patches"), node_at(root, "patchesJson6902")):
             if below is not None:
                 yield from references(scan, below)
         if not scan.options.embedded:
             _report_inline_patches(scan, root)
+
+
+def _inline_values(root: Node) -> Iterator[Node | None]:
+    """The values of each chart; its own ``name``, ``repo`` and ``version`` are those of the chart."""
+    charts = node_at(root, "helmCharts")
+    for chart in charts.items if isinstance(charts, Sequence) else ():
+        yield node_at(chart, "valuesInline")
 
 
 def _report_inline_patches(scan: Scan, root: Node) -> None:
@@ -79,17 +87,18 @@ def _entry(scan: Scan, entry: Mapping) -> Iterator[Found]:
     except Unclear as error:
         scan.problem(entry, str(error))
         return
-    parts = {key: scalar(entry.get(key)) for key in ("name", "newName", "newTag", "digest")}
-    parts |= {key: scalar(taken[key].value) for key in parts if key in taken}
+    nodes = {key: taken[key].value if key in taken else entry.get(key) for key in _FIELDS}
+    parts = {key: scalar(node) for key, node in nodes.items()}
     name = parts["name"]
     if name is None:
         scan.problem(entry, "the images entry has no name")
         return
     if scan.options.names and name.value not in scan.options.names:
         return
-    if any(is_null(parts[key]) for key in ("newTag", "digest")):
-        scan.problem(parts["newTag"] or name, "null stands here instead of a tag or digest", name.value)
-        return
+    for key, node in nodes.items():
+        if node is not None and (parts[key] is None or (key in _VERSION and is_null(parts[key]))):
+            scan.problem(node, no_text(node), name.value)
+            return
     values = [part.value for part in parts.values() if part is not None]
     if any(TEMPLATE.search(value) for value in values):
         scan.problem(parts["newTag"] or name, FILLED_IN_LATER, ":".join(values))

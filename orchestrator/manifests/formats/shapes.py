@@ -33,6 +33,8 @@ _PARTS_OF_NAMES = frozenset(
     {"organization", "organisation", "org", "namespace", "project", "account", "owner", "imagePrefix"}
 )
 
+_NAMING = (*REPOSITORIES, *NAMES, "name")
+
 Parts = dict[str, Scalar]
 
 
@@ -93,6 +95,8 @@ def read_group(parts: Parts, setting: Setting) -> Reading | Doubt | None:
     doubt = _drop_sources(parts, setting)
     if doubt is not None:
         return doubt
+    if "tag" in parts and parts["tag"].value and not any(parts[role].value for role in _NAMING if role in parts):
+        return _tag_alone(parts, setting)
     judge = _judge_of(frozenset(parts))
     found = judge(parts, setting) if judge is not None else None
     if found is None or isinstance(found, Doubt):
@@ -152,7 +156,7 @@ def _drop_sources(parts: Parts, setting: Setting) -> Doubt | None:
     """A repository of Git or of charts is none of an image; take it out."""
     for role in (role for role in REPOSITORIES if role in parts):
         text = parts[role].value
-        if is_source(text) or (not setting.keyed and _is_git_setting(setting)):
+        if is_source(text) or (not setting.keyed and not _heads(parts) and _is_git_setting(setting)):
             del parts[role]
         elif setting.above in ("source", "sources") and not host_of(text) and not parts.keys() & {*PREFIXES, *NAMES}:
             return Doubt(parts[role], _GIT)
@@ -246,7 +250,7 @@ def _name(parts: Parts, setting: Setting) -> Judged:
     return _headed(parts, "name") if versions and telling else None
 
 
-def _tag_alone(parts: Parts, setting: Setting) -> Judged:
+def _tag_alone(parts: Parts, setting: Setting) -> Doubt | None:
     telling = setting.keyed or _heads(parts) == ("hub",)
     return Doubt(parts["tag"], ELSEWHERE) if telling else None
 

@@ -44,6 +44,43 @@ def test_a_kustomize_name_is_matched_literally_when_it_is_named() -> None:
     assert edit(content, "nginx:v2", path="kustomization.yaml", names=("docker.io/library/nginx",)) == second
 
 
+@pytest.mark.parametrize(
+    "field", ["newTag: {{TAG}}", "newName: {{NAME}}", "newTag: v1\n  digest: {{DIGEST}}", "newTag: [v1]"]
+)
+def test_an_entry_with_a_field_that_holds_no_text_is_reported_and_gets_no_second_one(field: str) -> None:
+    content = f"images:\n- name: acme/api\n  {field}\n".encode()
+    assert find_pins(RepoPath("kustomization.yaml"), content).pins == ()
+    assert any(
+        line.endswith(("fills this in later", "instead of a value"))
+        for line in unresolved(content, "kustomization.yaml")
+    )
+    assert edit(content, f"acme/api:v2@{DIGEST}", path="kustomization.yaml") == content
+
+
+def test_a_chart_of_a_kustomization_is_no_image_and_its_values_are() -> None:
+    content = b"""\
+helmCharts:
+- name: api
+  repo: ghcr.io/acme
+  version: v1
+  valuesInline:
+    image: {repository: ghcr.io/acme/api, tag: v1}
+- name: web
+  repo: ../charts
+  version: v1
+"""
+    assert [pin.line for pin in find_pins(RepoPath("kustomization.yaml"), content).pins] == [6]
+    assert unresolved(content, "kustomization.yaml") == []
+    after = edit(content, "ghcr.io/acme/api:v2", path="kustomization.yaml")
+    assert after == content.replace(b"tag: v1", b"tag: v2")
+
+
+def test_the_ref_of_an_artifact_that_a_template_fills_in_gets_no_second_tag() -> None:
+    content = b"apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nspec:\n  url: oci://ghcr.io/acme/api\n"
+    content += f"  ref:\n    tag: {{{{TAG}}}}\n    digest: {DIGEST}\n".encode()
+    assert edit(content, "ghcr.io/acme/api:v2") == content
+
+
 def test_a_named_kustomize_entry_can_be_renamed() -> None:
     content = b"images:\n- name: app\n  newTag: v1\n- name: other\n  newName: acme/old\n  newTag: v1\n"
     once = edit(content, "acme/api:v2", path="kustomization.yaml", names=("app",))

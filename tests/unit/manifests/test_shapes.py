@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.core.errors import Refused
 from orchestrator.core.image import ImageReference
 from orchestrator.core.names import RepoPath
 from orchestrator.manifests.pins import find_pins, set_image
@@ -36,6 +37,7 @@ JOINED = [
     ("{imageRepository: acme/api, imageVersion: v1}", "docker.io/acme/api:v1"),
     ("{image: {image: acme/api, tag: v1}}", "docker.io/acme/api:v1"),
     ("{source: {repository: ghcr.io/acme/api, tag: v1}}", "ghcr.io/acme/api:v1"),
+    ("{git: {registry: docker.io, repository: acme/git, tag: v1}}", "docker.io/acme/git:v1"),
 ]  # fmt: skip
 UNCLEAR = [
     ("{repository: acme/api, image: web, tag: v1}", "goes before the name"),
@@ -55,9 +57,20 @@ UNCLEAR = [
     ("{global: {imageRegistry: reg.example}, image: {repository: a/b, tag: v1}}", "its registry may be reg.example"),
     ("{global: {hub: docker.io/acme}, proxy: {image: proxyv2}}", "its registry may be docker.io/acme"),
     ("{name: worker, imageTag: v1}", "the repository is named elsewhere"),
+    ("{server: {image_tag: v1, image: ''}}", "the repository is named elsewhere"),
+    ("{image: {repository: '', tag: v1}}", "the repository is named elsewhere"),
+    ("{image: {repository: acme/api, tag: [v1]}}", "a list stands here instead of a value"),
+    ("{image: {repository: acme/api, tag: {from: v1}}}", "a list stands here instead of a value"),
+    ("{image: {repository: acme/api@sha256, tag: v1}}", "no digest stands here"),
     ("{source: {repo: acme/api, tag: v1}}", "may be a Git source"),
     ("{apiVersion: v1, kind: Broker, spec: {image: acme/broker, version: 3.6.0}}", "version beside the image"),
     (f"{{repository: a/b, tag: v1, digest: 'sha256:{'a' * 64}', sha: {'b' * 64}}}", "two keys hold a digest"),
+]
+FILLED_IN = [
+    "{image: {repository: acme/api, tag: {{ .Tag }}}}",
+    "{image: {registry: {{ .Registry }}, repository: acme/api, tag: v1}}",
+    "{image: {repository: acme/api, tag: v1, digest: {{ .Digest }}}}",
+    "{image: 'acme/api:v1', digest: {{ .Digest }}}",
 ]
 NONE = [
     "{git: {repository: acme/api, tag: v1}}",
@@ -108,6 +121,14 @@ def test_what_can_be_read_in_two_ways_is_reported_and_not_guessed(text: str, rea
     assert reason in reasons[0]
 
 
+@pytest.mark.parametrize("text", FILLED_IN)
+def test_what_stands_beside_a_template_is_left_alone(text: str) -> None:
+    pins, reasons = found(text)
+    assert pins == []
+    assert "a template or variable fills this in later" in reasons
+    assert set_image(RepoPath("values.yaml"), text.encode(), ImageReference.parse("acme/api:v2")).after == text.encode()
+
+
 @pytest.mark.parametrize("text", NONE)
 def test_what_speaks_of_no_image_is_passed_over(text: str) -> None:
     assert found(text) == ([], [])
@@ -128,3 +149,20 @@ def test_a_key_that_stands_twice_for_the_registry_is_reported() -> None:
 def test_a_parameter_gets_no_key_that_its_list_does_not_know() -> None:
     content = b"releases:\n- chart: a/b\n  set:\n  - {name: image.repository, value: ghcr.io/acme/api}\n"
     assert found(content.decode()) == ([], ["the tag of this repository is set elsewhere"])
+
+
+DIGITS = "repository: acme/api@sha256\ntag: {}\n"
+
+
+def test_a_digest_without_its_prefix_can_stand_in_the_place_of_the_tag() -> None:
+    before, after = DIGITS.format("a" * 64).encode(), DIGITS.format("b" * 64).encode()
+    wanted = ImageReference.parse(f"acme/api:v2@sha256:{'b' * 64}")
+    edit = set_image(RepoPath("values.yaml"), before, wanted)
+    assert edit.after == after
+    assert set_image(RepoPath("values.yaml"), after, wanted).after == after
+    assert [str(pin.image) for pin in edit.pins] == [f"docker.io/acme/api@sha256:{'a' * 64}"]
+
+
+def test_no_tag_is_written_where_a_digest_without_its_prefix_stands() -> None:
+    with pytest.raises(Refused, match="the place holds a digest"):
+        set_image(RepoPath("values.yaml"), DIGITS.format("a" * 64).encode(), ImageReference.parse("acme/api:v2"))

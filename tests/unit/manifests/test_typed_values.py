@@ -26,7 +26,7 @@ def test_a_null_tag_is_reported_and_left_alone(null: str) -> None:
     found = find_pins(VALUES, content)
 
     assert found.pins == ()
-    assert [problem.reason for problem in found.unresolved] == ["null stands here instead of a tag"]
+    assert [problem.reason for problem in found.unresolved] == ["null stands here instead of a value"]
     assert set_image(VALUES, content, ImageReference.parse("nginx:2")).after == content
 
 
