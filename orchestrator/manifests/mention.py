@@ -10,6 +10,9 @@ from orchestrator.core.image import DEFAULT_REGISTRY, Repository
 
 # Whatever holds a pin holds one of these: a key that speaks of images, a marker, an artifact's URL.
 _HINTS = re.compile(rb"mage|newTag|repo|digest|hybrid-ci:|oci://|[\"']?tag[\"']?:")
+# A character that names are made of, spelled as an escape of a quoted text: then the bytes tell nothing.
+_ESCAPED = b"\\"
+_ESCAPE = re.compile(rb"\\(?:x[2-7]|u00[2-7]|U000000[2-7])[0-9A-Fa-f]")
 
 
 def may_hold(content: bytes, repositories: Iterable[Repository]) -> bool:
@@ -32,7 +35,7 @@ def holder(repositories: Iterable[Repository]) -> Callable[[bytes], bool]:
             else:
                 if last.search(content) is not None:
                     return True
-        return False
+        return _ESCAPED in content and _ESCAPE.search(content) is not None
 
     return test
 
