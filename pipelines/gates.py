@@ -64,7 +64,8 @@ def _no_ancestry(moving: Moving) -> Ancestry:
 class Sources:
     """Whom to ask. ``claims`` reads the records of an image, ``ancestry`` compares two source commits.
 
-    ``pull_requests`` has the open pull request of an environment, where there is one.
+    ``pull_requests`` has the open pull request of an environment, where there is one; ``outdated`` are the environments
+    whose pull request holds another change until now.
     """
 
     repository: GitOpsRepository
@@ -74,6 +75,7 @@ class Sources:
     claims: Callable[[PinnedImage], tuple[TestClaim, ...]] = _no_claims
     ancestry: Callable[[Moving], Ancestry] = _no_ancestry
     pull_requests: Mapping[str, PullRequest] = field(default_factory=dict)
+    outdated: frozenset[str] = frozenset()
     variables: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     ca_bundle: Path | None = None
 
@@ -215,6 +217,8 @@ def _reviews(sources: Sources, subject: Subject, teams: set[str]) -> Reviews | N
     pull_request = sources.pull_requests.get(subject.environment.name)
     if pull_request is None:
         return NoAnswer("there is no pull request yet that somebody could approve")
+    if subject.environment.name in sources.outdated:
+        return NoAnswer(f"pull request #{pull_request.number} held another change, so nobody has approved this one yet")
     forge: object = sources.forge
     if not isinstance(forge, Reviewing):
         return _from_approvals(pull_request, teams)

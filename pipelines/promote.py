@@ -66,7 +66,7 @@ def _settled_look(ports: Ports, at: Standpoint, options: PromoteOptions, judges:
     """One round, begun anew where the base moved while we wrote, so that what was judged is not what stands there."""
     for _ in range(_MOST_LOOKS):
         result = _look(ports, at, options, judges)
-        if not any(isinstance(one.error, GatesRefuse) for one in result.targets):
+        if not any(isinstance(one.error, GatesRefuse) and one.error.moved for one in result.targets):
             break
     return result
 
@@ -143,8 +143,12 @@ def _goes(one: Promoted) -> bool:
 
 def _may_stand(one: Promoted) -> bool:
     """It is refused, and may have been proposed before that."""
-    refused = one.change is not None and one.result is Result.REFUSE and one.error is None
-    return refused and one.environment.strategy is Strategy.PULL_REQUEST
+    refused = one.change is not None and one.result is Result.REFUSE
+    return (
+        refused
+        and (one.error is None or isinstance(one.error, GatesRefuse))
+        and one.environment.strategy is Strategy.PULL_REQUEST
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,7 @@ class _Teller:
     waivers: tuple[Waiver, ...]
     reopen: bool
     renderings: Renderings = field(default_factory=dict)
+    judged: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)  # by environment: of what was written
 
     def hand_off_all(self, judged: Sequence[Promoted]) -> tuple[Promoted, ...]:
         """The same with their outcomes, first to last: waves in their order."""
@@ -178,7 +183,7 @@ class _Teller:
             except HybridCIError as error:
                 ending.text = f"failed: {error.message}"
                 return replace(one, error=error)
-            done = replace(one, outcome=outcome)
+            done = replace(one, outcome=outcome, verdicts=self.judged.get(one.environment.name, one.verdicts))
             ending.text = done.state
         for warning in getattr(outcome, "warnings", ()):
             self.ports.reporter.warn(warning)
@@ -222,16 +227,16 @@ class _Teller:
     def _describe(self, one: Promoted, plan: ChangePlan) -> PullRequestText:
         """The text of our own promotion, judged again when the base moved; of another change only what it says."""
         assert one.change is not None  # noqa: S101  (it goes)
-        judged: list[Verdict] = []
+        name = one.environment.name
 
         def judge(asked: ChangePlan) -> Sequence[Verdict]:
-            judged.extend(self.judges.again(self.world, self.way, one, asked))
-            return judged
+            self.judged[name] = self.judges.again(self.world, self.way, one, asked)
+            return self.judged[name]
 
         text = self._describer(one, one.change.release, judge)(plan)
         if text.found or not text.waiting or one.environment.delivery.merge is Merge.AUTO:
             return text
-        return replace(text, waiting=waits_for_more_than_people(judged, one.environment))
+        return replace(text, waiting=waits_for_more_than_people(self.judged[name], one.environment))
 
     def _describer(self, one: Promoted, own: str, judge: Judge) -> Describer:
         return Describer(

@@ -18,12 +18,11 @@ from orchestrator.core.order import Ancestry
 from orchestrator.core.verdict import Result, Verdict, overall
 from orchestrator.engine.parallel import side_by_side
 from orchestrator.forges.base import Comparing, Comparison, PullRequest, PullRequestState
-from orchestrator.gitops.provenance import known_of
 from orchestrator.images.base import Registry
 from pipelines.gates import Sources, judge_all
 from pipelines.policy import policy_at
 from pipelines.ports import Ports, Standpoint
-from pipelines.promote_reading import World, keys_of, moving_of, read_world
+from pipelines.promote_reading import World, moving_in, read_world
 from pipelines.promote_targets import Route
 from pipelines.promotion import Promoted
 from pipelines.tested import claims_of
@@ -33,12 +32,15 @@ _WORDS = frozenset({HoldGate.kind, VetoGate.kind})
 
 
 class GatesRefuse(Refused):
-    """A gate says no to what is about to be written. ``verdicts`` tell which."""
+    """A gate says no to what is about to be written. ``verdicts`` tell which.
 
-    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+    ``moved``: the base is not what was looked at any more, so another look may tell more.
+    """
+
+    def __init__(self, verdicts: Sequence[Verdict], *, moved: bool) -> None:
         refusals = [one for one in verdicts if one.result is Result.REFUSE]
         super().__init__("; ".join(f"{one.gate}: {one.reason}" for one in refusals), hint=refusals[0].hint)
-        self.verdicts = tuple(verdicts)
+        self.verdicts, self.moved = tuple(verdicts), moved
 
 
 @dataclass
@@ -83,27 +85,30 @@ class Judges:
 
     def all(self, world: World, prepared: Sequence[Promoted]) -> tuple[Promoted, ...]:
         """With the verdicts on everything that would move. Raises as ``judge_all`` does."""
-        moving = [one for one in prepared if one.change is not None]
-        pulls = self._pull_requests(world, [one.change for one in moving if one.change is not None])
-        subjects = [_subject(one.environment, one.change, one.moving) for one in moving if one.change is not None]
-        judged = judge_all(self._sources(world, pulls), world.policy, world.tips[world.policy.base], subjects)
+        moving = [(one, one.change, one.plan) for one in prepared if one.change is not None and one.plan is not None]
+        subjects = [_subject(one.environment, change, one.moving) for one, change, _ in moving]
+        sources = self._sources(world, [plan for _, _, plan in moving])
+        judged = judge_all(sources, world.policy, world.tips[world.policy.base], subjects)
         verdicts = {one.subject.environment.name: one.verdicts for one in judged}
         return tuple(replace(one, verdicts=verdicts.get(one.environment.name, ())) for one in prepared)
 
     def again(self, world: World, route: Route, one: Promoted, plan: ChangePlan) -> tuple[Verdict, ...]:
-        """On this plan; by the rules of its base, where that is not the one that was judged. Raises GatesRefuse."""
-        if plan.base == world.tip_of(one.environment):
+        """On what is about to be written: by the rules of its base, and with whatever it carries from earlier.
+
+        Nothing is asked again where that is what was judged. Raises GatesRefuse.
+        """
+        moved = plan.base != world.tip_of(one.environment)
+        if not moved and one.change is not None and set(plan.change.pins) == set(one.change.pins):
             return one.verdicts
-        policy = policy_at(self.ports.repository, plan.base, world.policy.base)
-        environment = policy.environment(one.environment.name)
-        now = read_world(self.ports.repository, policy, replace(route, targets=(environment,)), plan.base)
-        side = now.side([environment])
-        known = known_of(now.ledger, keys_of(now, side, plan.change.images))
-        subject = _subject(environment, plan.change, moving_of(now, side, plan.change.images, known))
-        pulls = self._pull_requests(now, [plan.change])
-        (judged,) = judge_all(self._sources(now, pulls), policy, plan.base, [subject])
+        policy, environment, now = world.policy, one.environment, world
+        if moved:
+            policy = policy_at(self.ports.repository, plan.base, world.policy.base)
+            environment = policy.environment(one.environment.name)
+            now = read_world(self.ports.repository, policy, replace(route, targets=(environment,)), plan.base)
+        subject = _subject(environment, plan.change, moving_in(now, now.side([environment]), plan.change))
+        (judged,) = judge_all(self._sources(now, [plan]), policy, plan.base, [subject])
         if overall(judged.verdicts) is Result.REFUSE:
-            raise GatesRefuse(judged.verdicts)
+            raise GatesRefuse(judged.verdicts, moved=moved)
         return judged.verdicts
 
     def words_against(self, world: World, target: Environment, plan: ChangePlan) -> tuple[Verdict, ...]:
@@ -111,15 +116,15 @@ class Judges:
 
         Nothing else: what its gates said when it was proposed is not for us to judge. Raises as ``judge_all`` does.
         """
-        side = world.side([target])
-        known = known_of(world.ledger, keys_of(world, side, plan.change.images))
-        moving = moving_of(world, side, plan.change.images, known)
+        moving = moving_in(world, world.side([target]), plan.change)
         subject = _subject(replace(target, gates=(), after=()), plan.change, moving)
-        (judged,) = judge_all(self._sources(world, {}), world.policy, world.tips[world.policy.base], [subject])
+        (judged,) = judge_all(self._sources(world, ()), world.policy, world.tips[world.policy.base], [subject])
         return tuple(one for one in judged.verdicts if one.gate in _WORDS and one.result is Result.REFUSE)
 
-    def _sources(self, world: World, pulls: dict[str, PullRequest]) -> Sources:
+    def _sources(self, world: World, plans: Sequence[ChangePlan]) -> Sources:
         ports = self.ports
+        asked = [plan for plan in plans if _asks_approvals(world.policy.environment(plan.change.environment))]
+        pulls = self._pull_requests(world, asked)
         return Sources(
             ports.repository,
             ports.registry,
@@ -128,24 +133,35 @@ class Judges:
             claims=partial(_claims, ports.registry, world.originals),
             ancestry=self.order,
             pull_requests=pulls,
+            outdated=frozenset(
+                plan.change.environment
+                for plan in asked
+                if (pull := pulls.get(plan.change.environment)) is not None and not self._holds(pull, plan)
+            ),
             ca_bundle=self.at.ca_bundle,
         )
 
-    def _pull_requests(self, world: World, changes: Sequence[Change]) -> dict[str, PullRequest]:
-        """The open pull requests of the environments whose gates ask for approvals."""
+    def _pull_requests(self, world: World, plans: Sequence[ChangePlan]) -> dict[str, PullRequest]:
+        """The open pull requests on the branches of these plans, by environment."""
         forge = self.ports.forge
-        asked = [one for one in changes if _asks_approvals(world.policy.environment(one.environment))]
-        if forge is None or not asked:
+        if forge is None:
             return {}
         calls: list[Callable[[], Sequence[PullRequest]]] = [
-            partial(forge.pull_requests, one.branch, world.policy.base) for one in asked
+            partial(forge.pull_requests, one.change.branch, world.policy.base) for one in plans
         ]
         found: dict[str, PullRequest] = {}
-        for change, pulls in zip(asked, side_by_side(calls), strict=True):
+        for plan, pulls in zip(plans, side_by_side(calls), strict=True):
             for pull in pulls:
                 if pull.state is PullRequestState.OPEN and not pull.fork:
-                    found.setdefault(change.environment, pull)
+                    found.setdefault(plan.change.environment, pull)
         return found
+
+    def _holds(self, pull: PullRequest, plan: ChangePlan) -> bool:
+        """What would be written stands at its head already: else whoever approved that head saw something else."""
+        if pull.head_commit is None:
+            return False
+        there = self.ports.repository.files(pull.head_commit, [edit.path.value for edit in plan.edits])
+        return all(there.get(edit.path) == edit.after for edit in plan.edits)
 
 
 def _claims(registry: Registry, originals: Originals, image: PinnedImage) -> tuple[TestClaim, ...]:

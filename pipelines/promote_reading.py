@@ -310,6 +310,28 @@ def moving_of(
     return tuple(found)
 
 
+def moving_in(world: World, side: Side, change: Change) -> tuple[Moving, ...]:
+    """Everything that a change would bring: its own images, and those that it carries from earlier handoffs.
+
+    Where the ledger knows nothing of an image, what the change itself says of it counts.
+    """
+    known = known_of(world.ledger, keys_of(world, side, change.pins))
+    carried = {one.image for one in change.carried}
+    return tuple(
+        replace(
+            one,
+            origin=one.origin if one.origin != Origin() else _said_by(change, one.repository),
+            carried=one.image in carried,
+        )
+        for one in moving_of(world, side, change.pins, known)
+    )
+
+
+def _said_by(change: Change, repository: Repository) -> Origin:
+    found = change.origin(repository)
+    return Origin(found.source, found.position)
+
+
 def keys_of(world: World, side: Side, images: Iterable[PinnedImage]) -> set[Key]:
     """The images, and what runs of them now, by their original names."""
     found: set[Key] = set()

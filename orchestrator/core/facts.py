@@ -35,7 +35,8 @@ _Place = tuple[str, Repository, Digest]
 class Moving:
     """One image on its way: what shall run, and what runs now (None: nothing of it yet), each with its origin.
 
-    ``original`` is what it is called at first, where it comes from a mirror.
+    ``original`` is what it is called at first, where it comes from a mirror. ``carried``: an earlier handoff proposed
+    it, and it waits in the same pull request.
     """
 
     image: PinnedImage
@@ -43,6 +44,7 @@ class Moving:
     runs: ImageReference | None = None
     runs_origin: Origin = field(default_factory=Origin)
     original: Repository | None = None
+    carried: bool = False
 
     @property
     def known_as(self) -> Repository:

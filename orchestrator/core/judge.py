@@ -186,10 +186,15 @@ def _came_through(gate: OrderGate, subject: Subject, one: Moving, earlier: str, 
         return Verdict(gate.name, Result.PASS, f"{earlier} is skipped: {skipped.reason}", overridden=skipped.reason)
     if facts.runs is None:
         return _not_asked(gate)
+    missing = f"{earlier} does not run {one.repository.name} {one.image.digest.short}"
+    if one.carried:  # it did when it was proposed, and something newer can come in its place
+        reason = f"{missing}, which waits in the same pull request"
+        hint = f"promote {one.repository.name} too, so that what {earlier} runs by now takes its place"
+        return Verdict(gate.name, Result.WAIT, reason, hint=hint, images=(one.repository,))
     return Verdict(
         gate.name,
         Result.WAIT if subject.environment.wave > 1 else Result.REFUSE,
-        f"{earlier} does not run {one.repository.name} {one.image.digest.short}",
+        missing,
         hint=f"promote it to {earlier} first, or leave that out with --skip {earlier} --reason REASON",
         images=(one.repository,),
     )

@@ -608,6 +608,76 @@ def test_nothing_merges_by_itself_while_reviews_are_missing() -> None:
     assert fleet.version("staging", API) == 2
 
 
+def test_an_approval_of_what_was_proposed_before_is_none_of_what_comes_now() -> None:
+    fleet = with_gates("gates: [{approvals: {count: 1}}], pull-request: {merge: auto}")
+    fleet.promote("dev", "staging")
+    fleet.forge.approve(1, "ada")
+    fleet.release(3)
+    result = fleet.promote("dev", "staging")
+    fleet.forge.settle()
+    assert (states(result), fleet.version("staging", API)) == ({"staging": "waiting"}, None)
+    assert "held another change" in fleet.pulls()[0].body
+    fleet.forge.approve(1, "ada")
+    assert states(fleet.promote("dev", "staging")) == {"staging": "merged"}
+    assert fleet.version("staging", API) == 3
+
+
+def test_an_approval_stands_while_something_else_lands_on_the_base() -> None:
+    fleet = with_gates("gates: [{approvals: {count: 1}}], pull-request: {merge: auto}")
+    fleet.promote("dev", "staging")
+    fleet.forge.approve(1, "ada")
+    fleet.write({"README.md": b"x"})
+    assert states(fleet.promote("dev", "staging")) == {"staging": "merged"}
+
+
+# --- what waits in the same pull request -----------------------------------------------------------------------------
+
+
+def test_what_still_soaks_is_not_made_ready_by_another_image_that_does_not() -> None:
+    fleet = with_gates("gates: [{soak: {duration: 2d}}], pull-request: {merge: auto}")
+    fleet.clock.advance(DAY)
+    fleet.release(3, WORKER)
+    fleet.promote("dev", "staging", images=("worker",))
+    fleet.clock.advance(DAY)
+    result = fleet.promote("dev", "staging", images=("api",))
+    fleet.forge.settle()
+    assert (states(result), fleet.version("staging", WORKER)) == ({"staging": "waiting"}, None)
+    assert "worker soaks in dev" in fleet.pulls()[0].body
+    fleet.clock.advance(DAY)
+    assert states(fleet.promote("dev", "staging", images=("api",))) == {"staging": "merged"}
+    assert (fleet.version("staging", API), fleet.version("staging", WORKER)) == (2, 3)
+
+
+@pytest.mark.parametrize("again", [("api",), ()])
+def test_what_is_held_comes_into_no_pull_request_that_is_ready(fleet: Fleet, again: tuple[str, ...]) -> None:
+    """Also where it came there before the hold, alone or with others."""
+    fleet.promote("dev", "staging", images=("worker",))
+    if not again:
+        fleet.promote("dev", "staging", images=("api",))
+    hold(fleet, "staging", WORKER)
+    result = fleet.promote("dev", "staging", images=again)
+    assert states(result) == {"staging": "refused"}
+    assert error_of(result).exit_code is ExitCode.REFUSED
+    (pull,) = fleet.pulls()
+    assert pull.draft
+    assert "worker is held" in pull.body
+
+
+def test_what_waits_and_does_not_run_in_the_source_any_more_has_to_be_promoted_anew(fleet: Fleet) -> None:
+    fleet.promote("dev", "staging", images=("worker",))
+    fleet.release(3, WORKER)
+    result = fleet.promote("dev", "staging", images=("api",))
+    assert states(result) == {"staging": "waiting"}
+    (verdict,) = (one for one in result.targets[0].verdicts if one.result == "wait")
+    assert verdict.hint == "promote worker too, so that what dev runs by now takes its place"
+    assert fleet.pulls()[0].draft
+    fleet.promote("dev", "staging")
+    (pull,) = fleet.pulls()
+    assert not pull.draft
+    fleet.merge(pull.number)
+    assert (fleet.version("staging", API), fleet.version("staging", WORKER)) == (2, 3)
+
+
 def test_every_verdict_stands_in_the_pull_request(fleet: Fleet) -> None:
     fleet.promote("dev", "staging")
     body = fleet.pulls()[0].body
