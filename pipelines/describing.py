@@ -13,7 +13,8 @@ from functools import cache
 
 from orchestrator.ci.redact import redactor
 from orchestrator.core.change import ChangePlan, FileEdit
-from orchestrator.core.environment import Environment, Waiver
+from orchestrator.core.delivery import Merge
+from orchestrator.core.environment import Environment, Strategy, Waiver
 from orchestrator.core.errors import HybridCIError
 from orchestrator.core.image import Digest, Repository
 from orchestrator.core.names import CommitId, InvalidName
@@ -26,6 +27,7 @@ from orchestrator.images.tagging import revision_of
 from orchestrator.reports import pull_request
 from orchestrator.reports.commits import SourceRange
 from orchestrator.reports.pull_request import Known
+from pipelines.judging import waits_for_more_than_people
 from pipelines.ports import Ports
 from pipelines.rendering import Rendering, render_plan
 
@@ -57,9 +59,7 @@ class Describer:
         """The text; its content is made when it is asked for. Raises what ``judge`` raises."""
         found = plan.change.release != self.own
         verdicts = () if found or self.judge is None else tuple(self.judge(plan))
-        waits = (
-            self.judge is not None and bool(self.environment.gates) if found else overall(verdicts) is not Result.PASS
-        )
+        waits = self.judge is not None and bool(self.environment.gates) if found else self._waits(verdicts)
         known = cache(lambda: self._known(plan, verdicts, found))  # a body may be asked for more than once
         return PullRequestText(
             redactor(pull_request.title(plan)),
@@ -68,6 +68,13 @@ class Describer:
             waiting=waits,
             gates=fingerprint(verdicts),
             found=found,
+        )
+
+    def _waits(self, verdicts: Sequence[Verdict]) -> bool:
+        """It is to be a draft. Where a person merges, a review that is missing makes none: nobody reviews drafts."""
+        by_hand = self.environment.strategy is Strategy.PULL_REQUEST and self.environment.delivery.merge is Merge.MANUAL
+        return (
+            waits_for_more_than_people(verdicts, self.environment) if by_hand else overall(verdicts) is not Result.PASS
         )
 
     def _known(self, plan: ChangePlan, verdicts: tuple[Verdict, ...], found: bool) -> Known:

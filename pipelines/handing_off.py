@@ -8,34 +8,26 @@ from orchestrator.engine.events import stage
 from orchestrator.gitops.desk import Desk
 from orchestrator.gitops.handoff import hand_off
 from orchestrator.gitops.outcome import Outcome
-from pipelines.describing import Describer, Judge
+from pipelines.describing import Describer
+from pipelines.direct_judging import DirectJudge
 from pipelines.policy import policy_at
-from pipelines.ports import Ports
+from pipelines.ports import Ports, Surroundings
 from pipelines.preflight import Cleared
 
 
-def desk_for(
-    ports: Ports,
-    cleared: Cleared,
-    made: Release,
-    identity: str,
-    *,
-    reopen: bool = False,
-    run_url: str | None = None,
-    judge: Judge | None = None,
-) -> Desk:
-    """What the handoff works with, the pull request's text included.
-
-    ``run_url`` is where the CI shows this run; ``judge`` asks the environment's gates.
-    """
+def desk_for(ports: Ports, cleared: Cleared, made: Release, around: Surroundings, *, reopen: bool = False) -> Desk:
+    """What the handoff works with, the pull request's text and the environment's gates included."""
     remote = made.source.remote if made.source is not None else None
+    judge = DirectJudge(ports, cleared.policy, cleared.base_tip, around.ca_bundle)
     return Desk(
         ports.repository,
         ports.forge,
         cleared.policy,
         ports.clock,
-        Describer(ports, cleared.environment, made.id, made, cleared.waivers, run_url, judge, remote),
-        identity,
+        Describer(
+            ports, cleared.environment, made.id, made, cleared.waivers, around.ci.run_url, judge=judge, remote=remote
+        ),
+        around.identity,
         reopen,
         policy_at=lambda commit: policy_at(ports.repository, commit, cleared.policy.base),
     )

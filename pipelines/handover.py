@@ -87,7 +87,7 @@ def hand_over(ports: Ports, job: Job, records: Mapping[Path, BuildRecord], optio
         ending.text = f"done, {len(parts)} image{'s' if len(parts) != 1 else ''}"
     made = _release(job, [parts[name] for name in targets])
     if options.dry_run:
-        desk = desk_for(ports, cleared, made, job.identity)
+        desk = desk_for(ports, cleared, made, job)
         plan = plan_now(ports, desk, cleared, Change.of(Action.RELEASE, environment, made))
         return ReleaseResult(made, environment, None, plan)
     reusable = {name: part.reusable for name, part in parts.items()}

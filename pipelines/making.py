@@ -291,9 +291,7 @@ def hand_off(run: Run, node: Node) -> None:
     """Bring the release to its environment, by pull request or by commit."""
     made, cleared = run.release, run.cleared
     assert cleared is not None  # noqa: S101  (only a run that was cleared has this stage)
-    desk = desk_for(
-        run.ports, cleared, made, run.pipeline.job.identity, reopen=run.reopen, run_url=run.pipeline.job.ci.run_url
-    )
+    desk = desk_for(run.ports, cleared, made, run.pipeline.job, reopen=run.reopen)
     change = Change.of(Action.RELEASE, cleared.environment.name, made)
     if run.promised is not None:
         run.promised(plan_now(run.ports, desk, cleared, change))

@@ -88,7 +88,7 @@ def pin(ports: Ports, surroundings: Surroundings, arguments: Sequence[str], opti
         resolved = side_by_side([partial(resolve, ports.registry, one) for one in wanted])
     made = Release(config.application, tuple(resolved))
     change = Change.of(Action.PIN, environment, made)
-    desk = desk_for(ports, cleared, made, surroundings.identity, reopen=options.reopen, run_url=surroundings.ci.run_url)
+    desk = desk_for(ports, cleared, made, surroundings, reopen=options.reopen)
     if options.dry_run:
         return ReleaseResult(made, environment, None, plan_now(ports, desk, cleared, change))
     return ReleaseResult(made, environment, hand_off_stage(ports, desk, cleared, change))

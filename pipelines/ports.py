@@ -37,12 +37,16 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Who asks, from where: the configuration, the CI, what the guard saw, and our committer address."""
+    """Who asks, from where: the configuration, the CI, what the guard saw, and our committer address.
+
+    ``ca_bundle`` has the certificates by which a gate's server is known.
+    """
 
     application: LoadedApplication
     ci: CIEnvironment
     signals: tuple[Signal, ...]
     identity: str
+    ca_bundle: Path | None = field(default=None, kw_only=True)
 
 
 def _unknown_order(current: CommitId, proposed: CommitId) -> Ancestry:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from orchestrator.core.change import ChangePlan
-from orchestrator.core.delivery import Merge
 from orchestrator.core.environment import Policy, Strategy, Waiver
 from orchestrator.core.errors import HybridCIError, Refused
 from orchestrator.core.names import BranchName
@@ -25,10 +24,11 @@ from orchestrator.gitops.holding import hold_up
 from orchestrator.gitops.pull_request_text import PullRequestText
 from pipelines.counting import Tally
 from pipelines.describing import Describer, Judge, Renderings
+from pipelines.judging import GatesRefuse
 from pipelines.policy import check_base, policy_at, policy_to_look_at
 from pipelines.ports import Ports, Standpoint
 from pipelines.preflight import guard, refuse_writers_of_policy
-from pipelines.promote_judging import GatesRefuse, Judges, SourceOrder, waits_for_more_than_people
+from pipelines.promote_judging import Judges, SourceOrder
 from pipelines.promote_reading import World, prepare, read_world
 from pipelines.promote_targets import Route, images_named, route
 from pipelines.promotion import Promoted, PromoteOptions, PromotionResult
@@ -233,10 +233,7 @@ class _Teller:
             self.judged[name] = self.judges.again(self.world, self.way, one, asked)
             return self.judged[name]
 
-        text = self._describer(one, one.change.release, judge)(plan)
-        if text.found or not text.waiting or one.environment.delivery.merge is Merge.AUTO:
-            return text
-        return replace(text, waiting=waits_for_more_than_people(self.judged[name], one.environment))
+        return self._describer(one, one.change.release, judge)(plan)
 
     def _describer(self, one: Promoted, own: str, judge: Judge) -> Describer:
         return Describer(

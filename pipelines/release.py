@@ -284,5 +284,5 @@ def as_planned(run: Run) -> tuple[Release, tuple[Repository, ...]]:
 
 def plan_release(ports: Ports, job: Job, cleared: Cleared, planned: Release) -> ChangePlan:
     """What the handoff of this release would write where the environment is now."""
-    desk = desk_for(ports, cleared, planned, job.identity)
+    desk = desk_for(ports, cleared, planned, job)
     return plan_now(ports, desk, cleared, Change.of(Action.RELEASE, cleared.environment.name, planned))

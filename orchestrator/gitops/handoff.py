@@ -97,6 +97,8 @@ def _commit_once(
     plan = desk.plan(environment, wanted, tip)
     if plan.empty:
         return Superseded(newer, None)
+    if desk.describe(plan).waiting:
+        return Waiting(plan)
     commit = desk.commit(plan)
     pushed = desk.repository.push(branch.ref, commit, tip)
     if isinstance(pushed, LostRace):

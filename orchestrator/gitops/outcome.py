@@ -62,7 +62,7 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A gate says wait, and the policy wants no pull request before it passes; nothing was written.
+    """A gate says wait, and nothing is proposed or committed before it passes; nothing was written.
 
     ``pull_request`` is that of an earlier change, which stays as it is.
     """

@@ -81,7 +81,7 @@ def open_ports(settings: Settings) -> Iterator[tuple[Ports, Surroundings]]:
 @contextmanager
 def _opened(settings: Settings, application: LoadedApplication) -> Iterator[tuple[Ports, Surroundings]]:
     identity = identity_of(os.environ)
-    surroundings = Surroundings(application, detect(), signals(), identity.address)
+    surroundings = Surroundings(application, detect(), signals(), identity.address, ca_bundle=ca_bundle_of(os.environ))
     with ExitStack() as stack:
         yield _ports(settings, _Place.of(application), identity, stack), surroundings
 
@@ -191,6 +191,7 @@ def _job(around: Surroundings, source: SourceCommit) -> Job:
         around.signals,
         around.identity,
         _on_branch(source, ci),
+        ca_bundle=around.ca_bundle,
         changed=lambda: since(None).paths,
         difference=since,
         earlier=partial(file_at, directory),

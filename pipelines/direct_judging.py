@@ -1,0 +1,79 @@
+"""The gates of what comes to an environment from elsewhere than another one: a release, a pin.
+
+All but the order: which release is newer the handoff finds out by itself, and a pin may well go back to what ran
+before. Whoever holds an image, vetoes a digest or asks for a review means every change, however it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orchestrator.core.change import ChangePlan
+from orchestrator.core.environment import Environment, Policy, Strategy
+from orchestrator.core.facts import Moving, Subject
+from orchestrator.core.gates import OrderGate, SoakGate
+from orchestrator.core.names import CommitId
+from orchestrator.core.order import Ancestry, OrderRule, Origin
+from orchestrator.core.verdict import Result, Verdict, overall
+from pipelines.gates import judge_all
+from pipelines.judging import GatesRefuse, sources_for
+from pipelines.policy import policy_at
+from pipelines.ports import Ports
+
+
+@dataclass(frozen=True, slots=True)
+class DirectJudge:
+    """Asks the gates of an environment about a plan, by the rules of the base that the plan was made for.
+
+    ``policy`` is that of ``base_tip``.
+    """
+
+    ports: Ports
+    policy: Policy
+    base_tip: CommitId
+    ca_bundle: Path | None = None
+
+    def __call__(self, plan: ChangePlan) -> Sequence[Verdict]:
+        """The verdicts. Raises GatesRefuse; ConfigurationError for a broken hold or veto; RemoteError."""
+        policy, tip = self.policy, self.base_tip
+        environment = policy.environment(plan.change.environment)
+        if environment.strategy is Strategy.PULL_REQUEST and plan.base != tip:
+            tip = plan.base
+            policy = policy_at(self.ports.repository, tip, policy.base)
+            environment = policy.environment(plan.change.environment)
+        subject = Subject(_unordered(environment), plan.change.scope, tuple(_moving(policy, plan)))
+        sources = sources_for(self.ports, policy, policy.originals, [plan], _nobody_asks, self.ca_bundle)
+        (judged,) = judge_all(sources, policy, tip, [subject])
+        verdicts = tuple(one for one in judged.verdicts if one.gate != OrderGate.kind)
+        if overall(verdicts) is Result.REFUSE:
+            raise GatesRefuse(verdicts, moved=tip != self.base_tip)
+        return verdicts
+
+
+def _unordered(environment: Environment) -> Environment:
+    """The environment without what only its order asks for; a soak may mean those before it."""
+    soaks = any(isinstance(gate, SoakGate) for gate in environment.gates)
+    return replace(environment, order=(("**", OrderRule.NONE),), after=environment.after if soaks else ())
+
+
+def _moving(policy: Policy, plan: ChangePlan) -> Iterator[Moving]:
+    """Each image with what the plan finds in its place."""
+    originals, change = policy.originals, plan.change
+    carried = {one.image for one in change.carried}
+    for image in change.pins:
+        told = change.origin(image.repository)
+        moving = Moving(
+            image,
+            Origin(told.source, told.position),
+            original=originals(image.repository),
+            carried=image in carried,
+        )
+        runs = dict.fromkeys(pin.before for pin in plan.pins if pin.after.repository == image.repository)
+        versions = [one for one in runs if one.tag is not None or one.digest is not None]
+        yield from [replace(moving, runs=one) for one in versions] or [moving]
+
+
+def _nobody_asks(moving: Moving) -> Ancestry:
+    return Ancestry.UNKNOWN
