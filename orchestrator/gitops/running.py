@@ -11,7 +11,8 @@ from orchestrator.core.facts import Run
 from orchestrator.core.names import CommitId, RepoPath
 from orchestrator.core.patterns import matches
 from orchestrator.gitops.base import CommitInfo, GitOpsRepository
-from orchestrator.manifests.pins import ScanOptions, find_pins
+from orchestrator.manifests.options import ScanOptions
+from orchestrator.manifests.running import Side
 
 _DEPTH = 500  # commits of the branch that a soak looks back over
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,13 +37,13 @@ def runs_in(watched: Watched, files: Mapping[RepoPath, bytes]) -> tuple[Run, ...
 
 
 def _pins(watched: Watched, environment: Environment, files: Mapping[RepoPath, bytes]) -> Iterator[Run]:
-    options = ScanOptions(targets=environment.targets_for(watched.scope))
     patterns = environment.patterns(watched.scope)
-    for path, content in files.items():
-        if any(matches(pattern, path.value) for pattern in patterns):
-            for pin in find_pins(path, content, options).pins:
-                if pin.image.digest is not None:
-                    yield Run(environment.name, pin.image.repository, pin.image.digest)
+    own = {path: content for path, content in files.items() if any(matches(one, path.value) for one in patterns)}
+    side = Side(own, ScanOptions(targets=environment.targets_for(watched.scope)))
+    for repository in sorted(side.repositories):
+        for pin in side.running(repository):
+            if pin.image.digest is not None:
+                yield Run(environment.name, repository, pin.image.digest)
 
 
 def since(

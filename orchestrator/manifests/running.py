@@ -31,6 +31,10 @@ class Side:
         for pin in self._pins:
             self._by_image.setdefault(pin.image.repository, []).append(pin)
         self._problems = [problem for one in found for problem in one.unresolved]
+        self._entries: dict[str, list[RepoPath]] = {}  # the kustomizations with an entry for a name
+        for pin in self._pins:
+            if pin.format == "kustomization" and pin.container is not None:
+                self._entries.setdefault(pin.container, []).append(pin.path)
 
     @property
     def pins(self) -> tuple[Pin, ...]:
@@ -44,8 +48,8 @@ class Side:
 
     @cached_property
     def repositories(self) -> frozenset[Repository]:
-        """All that are pinned or named without a tag."""
-        return frozenset(self._by_image)
+        """All that are pinned or named without a tag; a name that a kustomization gives to another image is none."""
+        return frozenset(one for one, pins in self._by_image.items() if not all(map(self._is_replaced_pin, pins)))
 
     def versioned(self, repository: Repository) -> list[Pin]:
         """The pins of an image; those without tag and digest count only where there are no others."""
@@ -54,8 +58,7 @@ class Side:
 
     def running(self, repository: Repository) -> list[Pin]:
         """The pins that decide what runs: what a kustomize entry above a manifest replaces is not among them."""
-        pins = self.versioned(repository)
-        return [pin for pin in pins if not self._is_replaced(pin.path, pin.text, pin.format, repository)]
+        return [pin for pin in self.versioned(repository) if not self._is_replaced_pin(pin)]
 
     def blocking(self, repository: Repository, *, only_by_name: bool = True) -> list[Unresolved]:
         """The places that speak of an image and can't be read: a variable, a text, a broken file.
@@ -64,21 +67,19 @@ class Side:
         tag alone.
         """
         found = [problem for problem in self._problems if self._speaks_of(problem, repository, only_by_name)]
-        return [one for one in found if not self._is_replaced(one.path, one.text, "", repository)]
+        return [one for one in found if not self._is_replaced(one.path, one.text)]
 
     def _speaks_of(self, problem: Unresolved, repository: Repository, only_by_name: bool) -> bool:
         whole_file = not problem.text or (not only_by_name and "/" not in problem.text)
         text = self.files[problem.path] if whole_file else problem.text.encode("utf-8", "surrogateescape")
         return mentions(text, (repository,))
 
-    def _is_replaced(self, path: RepoPath, text: str, format_name: str, repository: Repository) -> bool:
+    def _is_replaced_pin(self, pin: Pin) -> bool:
+        return pin.format != "kustomization" and self._is_replaced(pin.path, pin.text)
+
+    def _is_replaced(self, path: RepoPath, text: str) -> bool:
         """A kustomization of the same folder, or of one above, has an entry for this very name."""
-        if format_name == "kustomization" or not text:
-            return False
         return any(
-            entry.format == "kustomization"
-            and entry.container == name_of(text)
-            and entry.path != path
-            and path.value.startswith(entry.path.value.removesuffix(entry.path.name))
-            for entry in self._by_image.get(repository, ())
+            entry != path and path.value.startswith(entry.value.removesuffix(entry.name))
+            for entry in (self._entries.get(name_of(text), ()) if text else ())
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.core.image import Digest, Repository
 from orchestrator.core.names import RepoPath
 from orchestrator.manifests.promote import Promotion, promote
+from orchestrator.manifests.running import Side
 
 A = Digest("sha256:" + "aa" * 32)
 B = Digest("sha256:" + "bb" * 32)
@@ -100,3 +101,16 @@ def test_an_image_without_a_key_in_the_target_inherits_and_is_not_invented() -> 
     promotion = promote(source, files(prod__api="replicas: 3\n"))
     assert promotion.edits == ()
     assert not promotion.left[0].refused
+
+
+def test_the_name_that_a_kustomization_gives_to_an_image_is_no_image_itself() -> None:
+    """The manifests below say ``image: api``, and what runs is what the kustomization puts there."""
+    manifest = (
+        "kind: Pod\napiVersion: v1\nspec: {containers: [{name: api, image: api}, {name: job, image: busybox:1}]}\n"
+    )
+    kustomization = f"images:\n- {{name: api, newName: {API}, newTag: '2', digest: '{A}'}}\n"
+    own = files(dev__kustomization=kustomization, dev__base__pod=manifest)
+    assert Side(own).repositories == {API, Repository.parse("busybox")}
+    assert [pin.image.digest for pin in Side(own).running(API)] == [A]
+    other = files(other__pod=manifest)
+    assert Repository.parse("api") in Side({**own, **other}).repositories, "nothing renames it in the other folder"
