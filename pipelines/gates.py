@@ -161,7 +161,7 @@ def _runs_on(
     ]
     if longest and runs:
         oldest = sources.clock.now() - timedelta(seconds=max(longest))
-        runs = since(sources.repository, watched, tip, runs, oldest)
+        runs = since(sources.repository, watched, tip, files, runs, oldest)
     return tuple(replace(run, repository=originals(run.repository)) for run in runs)
 
 

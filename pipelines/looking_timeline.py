@@ -13,7 +13,7 @@ from orchestrator.core.image import ImageReference, Repository
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.gitops.base import CommitInfo, GitOpsRepository, Step
 from orchestrator.gitops.ledger import Landed, landed_by
-from orchestrator.gitops.running import landing_times
+from orchestrator.gitops.running import landing_times, taken_back
 from orchestrator.manifests.running import Side
 from pipelines.looking import Place, Scene, versions
 from pipelines.promote_reading import Tree
@@ -96,7 +96,7 @@ def moves(
             changed = tree.under(place.patterns) if not done(place) else {}
             if not changed:
                 continue
-            earlier = _taken_back(files[place.name], {path: change.before for path, change in changed.items()})
+            earlier = taken_back(files[place.name], changed)
             contents = [(path, one) for path, change in changed.items() for one in (change.before, change.after)]
             named = _named(scene, place, contents)
             before, after = Side(earlier, scene.options(place.environment), scene.read), sides[place.name]
@@ -117,16 +117,6 @@ def arrivals(
         found.setdefault((moved.environment, moved.image), moved)
         missing[moved.environment].discard(moved.image)
     return found
-
-
-def _taken_back(files: dict[RepoPath, bytes], before: Mapping[RepoPath, bytes | None]) -> dict[RepoPath, bytes]:
-    earlier = dict(files)
-    for path, content in before.items():
-        if content is None:
-            earlier.pop(path, None)
-        else:
-            earlier[path] = content
-    return earlier
 
 
 def _named(scene: Scene, place: Place, contents: Sequence[tuple[RepoPath, bytes | None]]) -> set[Repository]:

@@ -10,11 +10,11 @@ from orchestrator.core.environment import Environment
 from orchestrator.core.facts import Run
 from orchestrator.core.names import CommitId, RepoPath
 from orchestrator.core.patterns import matches
-from orchestrator.gitops.base import CommitInfo, GitOpsRepository
+from orchestrator.gitops.base import CommitInfo, FileChange, GitOpsRepository, Step
 from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.running import Side
 
-_DEPTH = 500  # commits of the branch that a soak looks back over
+_DEPTHS = (16, 128, 512)  # commits of the branch that a soak looks back over: more only where they are needed
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -47,28 +47,63 @@ def _pins(watched: Watched, environment: Environment, files: Mapping[RepoPath, b
 
 
 def since(
-    repository: GitOpsRepository, watched: Watched, tip: CommitId, runs: Iterable[Run], oldest: datetime
+    repository: GitOpsRepository,
+    watched: Watched,
+    tip: CommitId,
+    files: Mapping[RepoPath, bytes],
+    runs: Iterable[Run],
+    oldest: datetime,
 ) -> tuple[Run, ...]:
-    """The same runs, each with the moment since which it has run without a break.
+    """The same runs, each with the moment since which it has run without a break. ``files`` are those of ``tip``.
 
     It looks back along the first parents until every run is told or ``oldest`` is reached: a run that is older is
     given the time of the last commit that was looked at. A commit counts from its landing, which is not before that of
-    its parent, so a commit that was made earlier than it was merged wins no time.
+    its parent, so a commit that was made earlier than it was merged wins no time. However many commits that takes, a
+    look asks once; a longer one is taken only where the one before it does not reach back far enough.
     """
-    history = repository.recent(tip, _DEPTH)
-    landed = landing_times(history)
-    alive = dict.fromkeys(runs, landed[tip])
+    found = tuple(runs)
+    for depth in _DEPTHS:
+        steps = repository.trail(tip, watched.patterns, depth)
+        times = landing_times([step.commit for step in steps])
+        if len(steps) < depth or times[steps[-1].commit.id] <= oldest:
+            break
+    return _told(watched, steps, times, files, found, oldest)
+
+
+def _told(
+    watched: Watched,
+    steps: Sequence[Step],
+    times: Mapping[CommitId, datetime],
+    files: Mapping[RepoPath, bytes],
+    runs: Sequence[Run],
+    oldest: datetime,
+) -> tuple[Run, ...]:
+    there: Mapping[RepoPath, bytes] = files
     told: dict[Run, datetime] = {}
-    for commit in history:
-        if not alive:
+    left = list(runs)
+    for step in steps:
+        landed = times[step.commit.id]
+        told |= dict.fromkeys(left, landed)
+        if landed <= oldest:
             break
-        there = set(alive) if commit.id == tip else set(runs_in(watched, repository.files(commit.id, watched.patterns)))
-        for run in [one for one in alive if one not in there]:
-            told[run] = alive.pop(run)
-        alive = dict.fromkeys(alive, landed[commit.id])
-        if landed[commit.id] <= oldest:
+        if step.files:
+            there = taken_back(there, step.files)
+            before = set(runs_in(watched, there))
+            left = [run for run in left if run in before]
+        if not left:
             break
-    return tuple(replace(run, since=moment) for run, moment in {**told, **alive}.items())
+    return tuple(replace(run, since=told[run]) for run in runs)
+
+
+def taken_back(files: Mapping[RepoPath, bytes], changes: Mapping[RepoPath, FileChange]) -> dict[RepoPath, bytes]:
+    """The files as they were before these changes."""
+    earlier = dict(files)
+    for path, change in changes.items():
+        if change.before is None:
+            earlier.pop(path, None)
+        else:
+            earlier[path] = change.before
+    return earlier
 
 
 def landing_times(history: Sequence[CommitInfo]) -> dict[CommitId, datetime]:

@@ -23,6 +23,7 @@ from pipelines.preflight import refuse_writers_of_policy
 from pipelines.rules import RuleResult, change_rule, list_rules
 from tests.simulation.town import MAIN
 from tests.simulation.workshop import Workshop, forge_of, git_of
+from tests.simulators.gitops_repository import SimulatedGitOps
 from tests.simulators.reporter import RecordingReporter
 from tests.unit.gitops.changes import API, FILES, WORKER, digest
 
@@ -265,6 +266,28 @@ def test_a_commit_that_says_it_is_old_wins_no_time(shop: Workshop) -> None:
     pin(shop, "dev", 2)  # made long ago, landed after the one before
     clock.set_now(now + timedelta(hours=1))
     assert verdicts(shop, policy, "staging")["staging soak"].until == now + timedelta(hours=2)
+
+
+@pytest.mark.parametrize(("others", "looks"), [(0, 1), (10, 1), (40, 2), (600, 3)])
+def test_a_soak_asks_git_no_more_often_where_much_else_lands(shop: Workshop, others: int, looks: int) -> None:
+    policy = gated(shop)
+    pin(shop, "dev", 2)
+    begin = shop.town.clock.now()
+    for number in range(others):
+        shop.town.clock.advance(1)
+        pin(shop, "lab", number)
+    sources = Sources(shop.ports().repository, shop.registry, None, shop.town.clock)
+    subject = Subject(policy.environment("staging"), "shop", (Moving(API_2),))
+    (facts,) = collect(sources, policy, shop.town.tip(MAIN), [subject])
+    (run,) = (one for one in facts.runs or () if one.repository == API)
+    assert isinstance(sources.repository, SimulatedGitOps)
+    assert sources.repository.calls.count("trail") == looks
+    assert sources.repository.calls.count("files") == 3
+    if others < 500:
+        assert run.since == begin
+    else:
+        assert run.since is not None, "further back than it is looked, it has run at least as long as that"
+        assert run.since > begin
 
 
 def test_a_hold_on_the_base_branch_refuses_and_one_that_only_waits_does_not(shop: Workshop) -> None:
