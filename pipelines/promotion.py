@@ -98,7 +98,7 @@ class PromotionResult:
 
     @property
     def waiting(self) -> bool:
-        """A gate of some environment says wait, and none of them no."""
+        """A gate of some environment says wait, and no other gate of that one says no."""
         return any(one.state == "waiting" for one in self.targets)
 
     def failure(self, *, fail_superseded: bool = False) -> HybridCIError | None:

@@ -89,7 +89,7 @@ def status(looking: Looking, wanted: Wanted, *, depth: int = _DEPTH) -> Status:
         environments=tuple(one.name for one in shown),
         images=images,
         cells={key: cell for key, cell in reading.cells().items() if key[0] in names},
-        pull_requests=_proposed(looking, scene, names),
+        pull_requests=_proposed(looking, scene, _ruling(scene.policy, names)),
         rules=tuple(one for one in rules if one.environment in _ruling(scene.policy, names)),
         skips=reading.skips(names),
         discovered=scene.policy.found,
@@ -127,7 +127,7 @@ class _Reading:
                         moved.landed if moved is not None else trail.oldest,
                         moved is None,
                         distances.behind(place.name, image),
-                        self._rule(place, Hold, {str(image)}),
+                        self._rule(place, Hold, {str(image), str(place.environment.local(image))}),
                         self._rule(place, Veto, {str(one.digest) for one in running[place.name, image]}),
                     )
         return found
@@ -198,7 +198,10 @@ def _ruling(policy: Policy, names: set[str]) -> set[str]:
 
 
 def _proposed(looking: Looking, scene: Scene, names: set[str]) -> tuple[Proposed, ...] | None:
-    """The open pull requests that change these environments, in one question; None where nobody answers it."""
+    """The open pull requests that change these environments, in one question; None where nobody answers it.
+
+    Rules about an environment with waves stand under its own name, of which no cluster is called.
+    """
     forge = browsing(looking.ports.forge)
     if forge is None:
         looking.ports.reporter.note("no forge is known here, so open pull requests are not listed")
@@ -214,7 +217,10 @@ def _proposed(looking: Looking, scene: Scene, names: set[str]) -> tuple[Proposed
         for one in open_ones
         if (place := target_of(one)) is not None and place[0] in names and _is_about(looking, own, place[1])
     ]
-    order = {name: number for number, name in enumerate(scene.policy.environments)}
+    order: dict[str, int] = {}
+    for number, one in enumerate(scene.policy.environments.values()):
+        for name in reversed(ruled_by(one)):
+            order.setdefault(name, number)
     return tuple(sorted(found, key=lambda one: (order[one.environment], one.pull_request.number)))
 
 

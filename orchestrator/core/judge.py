@@ -112,11 +112,12 @@ def _unless_ruled(gate: HoldGate | VetoGate, subject: Subject, rules: Iterable[R
     told = [f"{rule.subject} by {rule.by}: {rule.reason}" for _, rule in found]
     word = "held" if isinstance(gate, HoldGate) else "vetoed"
     names = ", ".join(dict.fromkeys(one.repository.name for one, _ in found))
+    rule = found[0][1]
     ends = [rule.expires for _, rule in found]
     return Verdict(
         gate.name,
         Result.REFUSE,
-        f"{names} {'is' if len({one.repository for one, _ in found}) == 1 else 'are'} {word}: {found[0][1].reason}",
+        f"{names} {'is' if len({one.repository for one, _ in found}) == 1 else 'are'} {word}: {rule.reason}",
         tuple(f"{line} ({rule.path}{_expiry(rule)})" for line, (_, rule) in zip(told, found, strict=True)),
         hint=f"lift it with `{_lifting(found[0][1])}`",
         until=max((end for end in ends if end is not None), default=None) if None not in ends else None,

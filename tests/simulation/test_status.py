@@ -13,6 +13,7 @@ from orchestrator.core.holds import Hold, Veto
 from orchestrator.core.image import Repository
 from orchestrator.core.names import CommitId
 from orchestrator.core.override import Override, OverrideKind
+from orchestrator.core.rule_change import RuleChange
 from orchestrator.forges.base import Comparison
 from pipelines.looking import Wanted
 from pipelines.looking_distance import MOST_COMPARED, Told
@@ -165,6 +166,33 @@ def test_open_pull_requests_are_told_by_their_branches() -> None:
     every = status(past.looking(application=None), Wanted()).pull_requests
     assert every is not None
     assert {one.scope for one in every} == {"shop", "other"}
+
+
+def test_a_hold_of_all_clusters_is_told_while_it_is_only_proposed() -> None:
+    policy = (
+        "version: 1\nenvironments:\n  dev: {paths: [dev]}\n"
+        "  prod: {paths: ['{cluster}'], after: [dev], waves: {clusters: 'clusters/*'}}\n"
+    )
+    files = {f"{name}/kustomization.yaml": kustomization(image(API)) for name in ("dev", "clusters/a", "clusters/b")}
+    past = Past().begin(files, policy)
+    rule = RuleChange.about(Hold("prod", "incident 42", "Mary", START, None, API))
+    number = past.propose(rule, {rule.rule.path.value: rule.rule.render()}, "Hold")
+
+    for shown in ((), ("prod/b",)):
+        found = status(past.looking(), Wanted(shown)).pull_requests
+        assert found is not None
+        assert [(one.pull_request.number, one.environment) for one in found] == [(number, "prod")]
+    assert status(past.looking(), Wanted(("dev",))).pull_requests == ()
+
+
+def test_a_hold_by_the_name_of_a_mirror_marks_the_image() -> None:
+    policy = "version: 1\nenvironments:\n  prod: {paths: [prod], mirrors: {ghcr.io/acme: mirror.example/acme}}\n"
+    here = Repository("mirror.example", API.path)
+    past = Past().begin({"prod/kustomization.yaml": kustomization(image(here))}, policy)
+    hold = Hold("prod", "incident 42", "Mary", START, None, here)
+    past.commit({hold.path.value: hold.render()}, "Hold")
+
+    assert status(past.looking(application=None), Wanted()).cells["prod", API].hold == hold
 
 
 def _fields(made: object) -> dict[str, object]:
