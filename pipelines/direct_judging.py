@@ -62,7 +62,7 @@ def _moving(policy: Policy, plan: ChangePlan) -> Iterator[Moving]:
     """Each image with what the plan finds in its place."""
     originals, change = policy.originals, plan.change
     carried = {one.image for one in change.carried}
-    for image in change.pins:
+    for image in plan.moved:
         told = change.origin(image.repository)
         moving = Moving(
             image,

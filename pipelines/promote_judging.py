@@ -89,7 +89,7 @@ class Judges:
             policy = policy_at(self.ports.repository, tip, policy.base)
             environment = policy.environment(environment.name)
             now = read_world(self.ports.repository, policy, replace(route, targets=(environment,)), tip)
-        subject = _subject(environment, plan.change, moving_in(now, now.side([environment]), plan.change))
+        subject = _subject(environment, plan.change, moving_in(now, now.side([environment]), plan))
         (judged,) = judge_all(self._sources(now, [plan]), policy, tip, [subject])
         if overall(judged.verdicts) is Result.REFUSE:
             raise GatesRefuse(judged.verdicts, moved=moved)
@@ -108,7 +108,7 @@ class Judges:
 
         Nothing else: what its gates said when it was proposed is not for us to judge. Raises as ``judge_all`` does.
         """
-        moving = moving_in(world, world.side([target]), plan.change)
+        moving = moving_in(world, world.side([target]), plan)
         subject = _subject(replace(target, gates=(), after=()), plan.change, moving)
         (judged,) = judge_all(self._sources(world, ()), world.policy, world.tips[world.policy.base], [subject])
         return tuple(one for one in judged.verdicts if one.gate in _WORDS and one.result is Result.REFUSE)

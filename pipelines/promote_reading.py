@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
-from orchestrator.core.change import Action, Change, ImageOrigin
+from orchestrator.core.change import Action, Change, ChangePlan, ImageOrigin
 from orchestrator.core.environment import Environment, Policy
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.facts import Moving, Run
@@ -310,12 +310,13 @@ def moving_of(
     return tuple(found)
 
 
-def moving_in(world: World, side: Side, change: Change) -> tuple[Moving, ...]:
-    """Everything that a change would bring: its own images, and those that it carries from earlier handoffs.
+def moving_in(world: World, side: Side, plan: ChangePlan) -> tuple[Moving, ...]:
+    """Everything that a plan moves: its change's own images, and those that it carries from earlier handoffs.
 
     Where the ledger knows nothing of an image, what the change itself says of it counts.
     """
-    known = known_of(world.ledger, keys_of(world, side, change.pins))
+    change, images = plan.change, plan.moved
+    known = known_of(world.ledger, keys_of(world, side, images))
     carried = {one.image for one in change.carried}
     return tuple(
         replace(
@@ -323,7 +324,7 @@ def moving_in(world: World, side: Side, change: Change) -> tuple[Moving, ...]:
             origin=one.origin if one.origin != Origin() else _said_by(change, one.repository),
             carried=one.image in carried,
         )
-        for one in moving_of(world, side, change.pins, known)
+        for one in moving_of(world, side, images, known)
     )
 
 

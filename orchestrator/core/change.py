@@ -227,6 +227,12 @@ class ChangePlan:
     pins: tuple[PlannedPin, ...]
 
     @property
+    def moved(self) -> tuple[PinnedImage, ...]:
+        """Those of the change's images that are not there already."""
+        moved = {pin.after.repository for pin in self.pins}
+        return tuple(image for image in self.change.pins if image.repository in moved)
+
+    @property
     def empty(self) -> bool:
         """There is nothing to do."""
         return not self.edits

@@ -69,6 +69,12 @@ def test_what_is_not_held_goes_and_an_expired_hold_holds_nothing(shop: Workshop)
     assert "| `hold` | pass |" in pull.body
 
 
+def test_a_hold_of_an_image_that_the_release_leaves_as_it_is_is_in_nobodys_way(shop: Workshop) -> None:
+    shop.release(ReleaseOptions(only=("api",), environment="lab"))
+    land(shop, hold(shop, "lab"))
+    assert isinstance(shop.release(ReleaseOptions(environment="lab")).outcome, Committed)
+
+
 def test_a_release_that_joins_what_is_held_by_now_is_refused(shop: Workshop) -> None:
     """The pull request would hold both."""
     shop.release(ReleaseOptions(only=("api",)))

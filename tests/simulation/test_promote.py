@@ -663,6 +663,19 @@ def test_what_is_held_comes_into_no_pull_request_that_is_ready(fleet: Fleet, aga
     assert "worker is held" in pull.body
 
 
+def test_a_hold_of_what_has_landed_already_makes_no_draft_of_the_rest(fleet: Fleet) -> None:
+    """A squash by hand: the branch still carries the image, and moves it no more."""
+    fleet.promote("dev", "staging", images=("worker",))
+    fleet.write({path_of("staging"): manifest({API: None, WORKER: 2})}, "Squashed")
+    fleet.promote("dev", "staging", images=("api",))
+    hold(fleet, "staging", WORKER)
+    fleet.release(3, WORKER)
+    ports = fleet.ports()
+    assert states(fleet.promote("dev", "staging", ports=ports, images=("worker",))) == {"staging": "refused"}
+    assert not fleet.pulls()[0].draft
+    assert not WRITES & set(calls(ports))
+
+
 def test_what_waits_and_does_not_run_in_the_source_any_more_has_to_be_promoted_anew(fleet: Fleet) -> None:
     fleet.promote("dev", "staging", images=("worker",))
     fleet.release(3, WORKER)
