@@ -16,6 +16,7 @@ class Failure(StrEnum):
     """Why a remote operation failed, as far as its words tell."""
 
     RACE = "race"  # somebody else moved the ref
+    INCOMPLETE = "incomplete"  # git wants to push what our commit stands on, and most of that is not here
     REF_CLASH = "ref clash"  # refs/heads/a stands where refs/heads/a/b should go, or the other way round
     REFUSED = "refused"  # the server's rules say no, and will say so again
     LOGIN = "login"  # not authenticated, or not allowed
@@ -75,6 +76,7 @@ _PHRASES: tuple[tuple[Failure, str], ...] = (
         no such remote ref
         did not send all necessary objects""",
     ),
+    (Failure.INCOMPLETE, r"bad tree object|bad object [0-9a-f]{40}|unable to read [0-9a-f]{40}"),
     (
         Failure.NO_FILTER,
         """filter '.*' not supported

@@ -159,14 +159,18 @@ class Remote:
         expected: CommitId | None,
         seconds: float,
         options: Sequence[str] = (),
+        *,
+        negotiate: bool = False,
     ) -> PushAnswer:
         """Move ``ref`` from ``expected`` (None: it must not exist) to ``new`` (None: away); what git said about it.
 
-        ``options`` are handed to the server (git-push(1), ``--push-option``), which has to take such.
+        ``options`` are handed to the server (git-push(1), ``--push-option``), which has to take such. Git takes it that
+        the server has what its refs are at; with ``negotiate`` it asks first which of our commits the server has.
         """
         lease = f"--force-with-lease={ref}:{expected or ''}"
         argv = [*_PUSH, lease, *(f"--push-option={option}" for option in options), _REMOTE, f"{new or ''}:{ref}"]
-        completed = self._try(argv, seconds, git=self._store.view)
+        settings = [("push.negotiate", "true")] if negotiate else []
+        completed = self._try(argv, seconds, git=self._store.view, settings=settings)
         text = completed.stdout.decode("utf-8", "replace") + completed.stderr.decode("utf-8", "replace")
         failure = Failure.TRANSIENT if completed.timed_out else classify(text)
         return PushAnswer(completed.ok, failure, _details(text))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.names import CommitId, RefName
-from orchestrator.git.failures import RemoteFailure, is_transient
+from orchestrator.git.failures import Failure, RemoteFailure, is_transient
 from orchestrator.git.remote import PushAnswer, Remote
 from orchestrator.gitops.base import Landed, LostRace, PushOutcome, UnknownOutcome
 from orchestrator.gitops.git_patience import Attempts, Patience
@@ -23,10 +23,14 @@ class Pusher:
     on_defeat: Callable[[], None]
 
     def push(self, ref: RefName, new: CommitId, expected: CommitId | None, options: Sequence[str]) -> PushOutcome:
-        """Move ``ref`` from ``expected`` to ``new``, or say that it moved. Raises as the port's ``push`` does."""
-        attempts = self.patience.begin()
+        """Move ``ref`` from ``expected`` to ``new``, or say that it moved. Raises as the port's ``push`` does.
+
+        What the commit stands on is not here, but for a few files. Git knows that the server has it as long as a ref is
+        there. When its branch has moved on meanwhile, the server is asked.
+        """
+        attempts, negotiate = self.patience.begin(), False
         while True:
-            answer = self.remote.push(ref, new, expected, attempts.seconds, options)
+            answer = self.remote.push(ref, new, expected, attempts.seconds, options, negotiate=negotiate)
             if answer.ok:
                 return Landed(new)
             actual = self._read_back(ref, answer, attempts)
@@ -35,7 +39,9 @@ class Pusher:
             raise_if_final(answer, ref, self.url)
             if actual != expected:
                 return LostRace(actual)
-            if not attempts.wait():
+            if answer.failure is Failure.INCOMPLETE and not negotiate:
+                negotiate = True
+            elif not attempts.wait():
                 self.on_defeat()
                 raise gave_up(answer, ref, self.url)
 

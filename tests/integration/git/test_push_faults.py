@@ -353,3 +353,29 @@ def _hook(world: Served, script: str) -> None:
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\n{script}\n")
     hook.chmod(0o755)
+
+
+def test_a_new_branch_lands_though_what_it_stands_on_is_no_tip_any_more(world: Served) -> None:
+    """The base moves on between the look and the push; what it was at is not here, but for a few files."""
+    with world.client() as client:
+        tip = client.tips([MAIN])[MAIN]
+        new = client.commit(tip, {API: b"new\n"}, "Release api to prod")
+        commit_files(world.bare, {"README.md": b"somebody else's\n"})
+        assert client.push(BOT, new, None) == Landed(new)
+    assert world.clock.slept == []
+    assert git(world.bare, "rev-parse", f"{BOT}^") == tip.value
+    git(world.bare, "fsck", "--strict")
+
+
+def test_a_branch_of_ours_moves_to_what_is_no_tip_any_more(world: Served) -> None:
+    with world.client() as client:
+        tip = client.tips([MAIN])[MAIN]
+        old = client.commit(tip, {API: b"old\n"}, "Release api to prod")
+        assert client.push(BOT, old, None) == Landed(old)
+    commit_files(world.bare, {"README.md": b"somebody else's\n"})
+    with world.client() as client:
+        tip = client.tips([MAIN, BOT])[MAIN]
+        new = client.commit(tip, {API: b"new\n"}, "Release api to prod")
+        commit_files(world.bare, {"README.md": b"somebody else's again\n"})
+        assert client.push(BOT, new, old) == Landed(new)
+    assert git(world.bare, "rev-parse", f"{BOT}^") == tip.value
