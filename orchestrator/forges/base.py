@@ -15,6 +15,8 @@ from orchestrator.core.delivery import Routing as Routing
 from orchestrator.core.errors import Conflict, Refused
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 
+NEWEST = 30  # pull requests of one branch that are looked at: it has one for each release, and their number only grows
+
 
 class PullRequestState(StrEnum):
     """The life of a pull request."""
@@ -177,7 +179,10 @@ class Forge(Protocol):
         """A cheap request that proves that the login works and the repository is there."""
 
     def pull_requests(self, head: BranchName, base: BranchName) -> Sequence[PullRequest]:
-        """Every pull request from ``head`` into ``base`` of this repository, newest first, whatever its state."""
+        """Those from ``head`` into ``base`` of this repository, newest first, whatever their state.
+
+        All that are open, and of those that have ended the newest ones: as many as ``NEWEST`` at least.
+        """
 
     def open(self, draft: PullRequestDraft) -> PullRequest:
         """Open one, or give back the open one that head and base already have (never a second one).

@@ -7,7 +7,8 @@ tells that there is one already, which is then looked for until it shows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from github.GithubException import GithubException
 from github.IssueComment import IssueComment
@@ -15,10 +16,11 @@ from github.PullRequest import PullRequest as ApiPullRequest
 
 from orchestrator.core.errors import ConfigurationError, HybridCIError, Refused, RemoteError
 from orchestrator.core.names import BranchName, CommitId, InvalidName
-from orchestrator.forges.base import NotOpen, PullRequest, PullRequestDraft, PullRequestState
+from orchestrator.forges.base import NEWEST, NotOpen, PullRequest, PullRequestDraft, PullRequestState
 from orchestrator.forges.github_client import GitHubClient
 from orchestrator.forges.github_errors import invalid_fields, reasons, says
 
+_PAGE = 100
 _STATES = {PullRequestState.OPEN: "open", PullRequestState.CLOSED: "closed", PullRequestState.MERGED: "closed"}
 
 
@@ -28,13 +30,23 @@ class GitHubPulls:
     def __init__(self, client: GitHubClient) -> None:
         self._client = client
 
-    def between(self, head: BranchName, base: BranchName, state: str = "all") -> list[PullRequest]:
-        """From ``head`` of this very repository into ``base``, newest first."""
-        owner = self._client.address.owner
-        query = {"state": state, "head": f"{owner}:{head}", "base": str(base), "sort": "created", "direction": "desc"}
-        found = self._client.pages(ApiPullRequest, self._client.root + "/pulls", query)
-        pulls = [self.view(pull) for pull in found if pull.head.ref == head.value and pull.base.ref == base.value]
-        return [pull for pull in pulls if not pull.fork]
+    def between(self, head: BranchName, base: BranchName) -> list[PullRequest]:
+        """From ``head`` of this very repository into ``base``, newest first: the newest ones, and all open ones."""
+        newest = list(islice(self._pages("all", NEWEST, head, base), NEWEST))
+        found = {pull.number: pull for pull in newest}
+        if len(newest) == NEWEST:  # an open one that was reopened may be older than all of these
+            found |= {pull.number: pull for pull in self._pages("open", _PAGE, head, base)}
+        return self._own((found[number] for number in sorted(found, reverse=True)), head, base)
+
+    def _pages(self, state: str, size: int, head: BranchName, base: BranchName) -> Iterator[ApiPullRequest]:
+        query = {"state": state, "head": f"{self._client.address.owner}:{head}", "base": base.value}
+        order = {"sort": "created", "direction": "desc", "per_page": size}
+        return self._client.pages(ApiPullRequest, self._client.root + "/pulls", {**query, **order})
+
+    def _own(self, found: Iterable[ApiPullRequest], head: BranchName, base: BranchName) -> list[PullRequest]:
+        """GitHub's filter goes by the head's owner, who may have a fork of the same repository."""
+        between = [pull for pull in found if (pull.head.ref, pull.base.ref) == (head.value, base.value)]
+        return [pull for pull in map(self.view, between) if not pull.fork]
 
     def list(self, state: PullRequestState | None) -> list[PullRequest]:
         """All of them, newest first. One from a fork whose branch has a name that git commands could misread is
@@ -163,7 +175,8 @@ class GitHubPulls:
         return "" if ours else repository.full_name
 
     def _standing(self, draft: PullRequestDraft) -> PullRequest | None:
-        return next(iter(self.between(draft.head, draft.base, "open")), None)
+        found = self._own(self._pages("open", _PAGE, draft.head, draft.base), draft.head, draft.base)
+        return next(iter(found), None)
 
     def _shown_at_last(self, draft: PullRequestDraft) -> PullRequest:
         """The pull request that GitHub says there is already, once its lists show it."""

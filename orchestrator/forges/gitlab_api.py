@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from itertools import islice
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -96,17 +97,17 @@ class GitLabApi:
         with self.asking():
             return self._object(self.client.http_get(path, query_data=dict(query or {})))
 
-    def pages(self, path: str, query: Mapping[str, object] | None = None, most: int = _MOST) -> list[Json]:
-        """A list, with all its pages; at most ``most`` entries. Raises as ``get``."""
-        with self.asking():
-            found: list[Json] = []
-            for one in self.client.http_list(path, query_data={"per_page": PAGE, **(query or {})}, iterator=True):
-                if len(found) >= most:
-                    break
-                if not isinstance(one, dict):
-                    raise RemoteError("the server's list holds something that is no object", where=self.where)
-                found.append(one)
-            return found
+    def pages(self, path: str, query: Mapping[str, object] | None = None, most: int | None = None) -> list[Json]:
+        """A list, with all its pages; or its first ``most`` entries, and no page more. Raises as ``get``."""
+        wanted = {"per_page": min(most or PAGE, PAGE), **(query or {})}
+        try:
+            with self.asking():
+                found = list(islice(self.client.http_list(path, query_data=wanted, iterator=True), most or _MOST))
+        except (TypeError, LookupError):  # the library takes whatever it gets for a list
+            raise self._no_list() from None
+        if not all(isinstance(one, dict) for one in found):
+            raise self._no_list()
+        return found
 
     def exists(self, path: str, query: Mapping[str, object]) -> bool:
         """There is something at this path. Raises as ``get``."""
@@ -159,6 +160,9 @@ class GitLabApi:
             ) from None
         except gitlab.exceptions.GitlabError as error:
             raise Declined(error.response_code or 0, reason_in(error.response_body), self.where) from None
+
+    def _no_list(self) -> RemoteError:
+        return RemoteError("the forge's answer is not a list of objects", where=self.where, hint="run it again later")
 
     def _object(self, answer: object) -> Json:
         if isinstance(answer, dict):

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.names import BranchName, CommitId
 from orchestrator.forges import gitlab_shapes as shapes
-from orchestrator.forges.base import NotOpen, PullRequest, PullRequestDraft, PullRequestState
+from orchestrator.forges.base import NEWEST, NotOpen, PullRequest, PullRequestDraft, PullRequestState
 from orchestrator.forges.gitlab_api import Declined, GitLabApi, no_project
 from orchestrator.forges.gitlab_shapes import Json
 
@@ -29,9 +29,13 @@ class MergeRequests:
     # --- looking -------------------------------------------------------------------------------------------------
 
     def find(self, head: BranchName, base: BranchName) -> Sequence[PullRequest]:
-        """All between these branches, newest first."""
-        found = self._listed({"state": "all", "source_branch": head.value, "target_branch": base.value})
-        return [one for one in found if not one.fork]
+        """Those between these branches, newest first: the newest ones, and all open ones."""
+        between = {"source_branch": head.value, "target_branch": base.value}
+        newest = self._listed({"state": "all", **between}, NEWEST)
+        found = {one.number: one for one in newest}
+        if len(newest) == NEWEST:  # an open one that was reopened may be older than all of these
+            found |= {one.number: one for one in self._listed({"state": "opened", **between})}
+        return [one for _, one in sorted(found.items(), reverse=True) if not one.fork]
 
     def listed(self, state: PullRequestState | None) -> Sequence[PullRequest]:
         """All in this state (all when None), newest first."""
@@ -95,9 +99,10 @@ class MergeRequests:
                 raise no_project(self._api) from None
             return None
 
-    def _listed(self, query: Mapping[str, str]) -> Sequence[PullRequest]:
+    def _listed(self, query: Mapping[str, str], most: int | None = None) -> Sequence[PullRequest]:
+        order = {"scope": "all", "order_by": "created_at", "sort": "desc"}
         try:
-            found = self._api.pages(self.path, {**query, "scope": "all", "order_by": "created_at", "sort": "desc"})
+            found = self._api.pages(self.path, {**query, **order}, most)
         except Declined as declined:
             raise (no_project(self._api) if declined.status == 404 else declined) from None
         return self.told(sorted(found, key=lambda one: shapes.number(one, "iid"), reverse=True))

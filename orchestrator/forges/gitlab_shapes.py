@@ -170,7 +170,8 @@ def labels(data: Json) -> tuple[str, ...]:
     """Names of labels; GitLab gives objects when asked for details."""
     value = data.get("labels")
     found = value if isinstance(value, list) else []
-    return tuple(one if isinstance(one, str) else maybe_text(one, "name") for one in found)
+    named = (one if isinstance(one, str) else maybe_text(one, "name") for one in found if isinstance(one, str | dict))
+    return tuple(named)
 
 
 def split_title(title: str) -> tuple[str, bool]:

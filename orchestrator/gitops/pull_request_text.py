@@ -11,7 +11,7 @@ BLOCK_BEGIN, BLOCK_END = "<!-- hybrid-ci:begin -->", "<!-- hybrid-ci:end -->"
 _STAMP = re.compile(r"<!-- hybrid-ci:release (?P<release>\S+)(?P<waiting> waiting)?(?: gates:(?P<gates>\S+))? -->")
 _PLAIN = re.compile(r"[A-Za-z0-9._]{1,64}")
 _SEAL = re.compile(r"<!-- hybrid-ci:seal (?P<seal>[0-9a-f]{16}) -->")
-LONGEST_BODY = 65_536  # characters that GitHub, and the local forge, take
+LONGEST_BODY = 65_536  # characters that GitHub, and the local forge, take; our own part is nowhere longer
 LONGEST_BODIES = {"gitlab": 1_048_576}  # docs.gitlab.com/administration/instance_limits: a description
 _LEAST = 4_000  # a summary always has so much room, whatever people wrote around it
 
@@ -35,9 +35,10 @@ class PullRequestText:
 
     def body(self, current: str = "", longest: int = LONGEST_BODY) -> str:
         """The body with our block in its place; what people wrote around it stays."""
-        before, begin, rest = current.partition(BLOCK_BEGIN)
-        _, end, after = rest.partition(BLOCK_END)
-        if not (begin and end):
+        found = _parts(current)
+        if found is not None:
+            before, _, after = found
+        else:
             before, after = (f"{current.rstrip()}\n\n", "\n") if current.strip() else ("", "\n")
         return f"{before}{self._block(longest - len(before) - len(after))}{after}"
 
@@ -60,7 +61,8 @@ class PullRequestText:
 
     def _block(self, room: int) -> str:
         frame = len(BLOCK_BEGIN) + len(BLOCK_END) + len(self._stamp()) + 48  # the seal, and ends of lines
-        inside = f"{self._stamp()}\n\n{self.content(max(_LEAST, room - frame)).strip()}\n"
+        room = min(max(_LEAST, room - frame), LONGEST_BODY)
+        inside = f"{self._stamp()}\n\n{self.content(room).strip()}\n"
         return f"{BLOCK_BEGIN}\n{inside}\n<!-- hybrid-ci:seal {_seal(inside)} -->\n{BLOCK_END}"
 
 
@@ -76,9 +78,19 @@ def _word(release: str) -> str:
 
 
 def _block_of(body: str) -> str:
-    _, begin, rest = body.partition(BLOCK_BEGIN)
-    block, end, _ = rest.partition(BLOCK_END)
-    return block if begin and end else ""
+    found = _parts(body)
+    return found[1] if found is not None else ""
+
+
+def _parts(body: str) -> tuple[str, str, str] | None:
+    """What is before our block, in it, and after it. Of a begin whose end somebody deleted, nothing is ours any more:
+    what follows may be what they wrote."""
+    first = body.find(BLOCK_BEGIN)
+    end = body.find(BLOCK_END, first) if first >= 0 else -1
+    if end < 0:
+        return None
+    begin = body.rfind(BLOCK_BEGIN, 0, end)
+    return body[:begin], body[begin + len(BLOCK_BEGIN) : end], body[end + len(BLOCK_END) :]
 
 
 def _sealed(block: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.core.errors import ConfigurationError, ExitCode, Refused, RemoteError
@@ -66,15 +68,31 @@ def test_a_pull_request_that_never_shows_is_an_error_that_says_so(world: World) 
 
 @pytest.mark.scenario(number=26)
 def test_pr_list_second_page_holds_ours(world: World) -> None:
-    world.server.repositories["mallory/gitops"] = fork = world.server.host("acme/fork")
-    for number in range(130):
-        ended = world.opened() if number == 0 else world.forge.open(draft())
-        if number < 129:
-            world.hosted.pull(ended.number).state = "closed"  # type: ignore[union-attr]
-    assert fork.pulls == []
+    """One that a person reopened may be older than everything that the first page holds."""
+    ours = world.opened()
+    _many_ended(world, 120)
+    before = len(world.server.called(LIST))
     found = world.forge.pull_requests(BOT, MAIN)
-    assert [pull.number for pull in found] == list(range(130, 0, -1))
-    assert len([call for call in world.server.called(LIST) if call.query.get("page") == "2"]) >= 1
+    assert [pull.number for pull in found if pull.state is PullRequestState.OPEN] == [ours.number]
+    assert found[0].number == 121
+    assert len(world.server.called(LIST)) - before == 2, "however many releases there were"
+
+
+def test_a_list_that_ends_early_is_asked_for_once(world: World) -> None:
+    ours = world.opened()
+    _many_ended(world, 20)
+    before = len(world.server.called(LIST))
+    assert [pull.number for pull in world.forge.pull_requests(BOT, MAIN)] == list(range(21, 0, -1))
+    assert world.forge.open(draft()).number == ours.number
+    assert len(world.server.called(LIST)) - before == 2
+
+
+def _many_ended(world: World, count: int) -> None:
+    """Pull requests of the same branch that are newer than the open one, and closed."""
+    for number in range(2, count + 2):
+        pulls = world.hosted.pulls
+        pulls.append(replace(pulls[0], number=number, state="closed", closed=world.server.now()))
+    world.hosted.last_number = count + 1
 
 
 def test_a_look_alike_of_a_fork_is_never_adopted(world: World) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.gitops.pull_request_text import BLOCK_BEGIN, BLOCK_END, PullRequestText, says_waiting
+from orchestrator.gitops.pull_request_text import BLOCK_BEGIN, BLOCK_END, LONGEST_BODY, PullRequestText, says_waiting
 
 TEXT = PullRequestText("shop to dev", "abc123", lambda room: "Moves one pin.")
 
@@ -31,6 +31,22 @@ def test_a_body_without_our_block_gets_it_at_its_end(text: str) -> None:
     body = TEXT.body(text)
     assert body.startswith(text)
     assert body.endswith(f"{BLOCK_END}\n")
+
+
+def test_what_people_wrote_stays_where_they_deleted_the_end_of_our_block() -> None:
+    half = TEXT.body().partition(BLOCK_END)[0] + "Ask Kim.\n"
+    once = replace(TEXT, release="def456").body(half)
+    twice = replace(TEXT, release="0a1b2c").body(once)
+    assert "Ask Kim." in once
+    assert "Ask Kim." in twice
+    assert replace(TEXT, release="0a1b2c").stands_in(twice)
+    assert twice.count(BLOCK_END) == 1
+
+
+def test_our_block_is_nowhere_longer_than_a_reviewer_wants_to_read() -> None:
+    rooms: list[int] = []
+    replace(TEXT, content=lambda room: f"{rooms.append(room)}").body("Ask Kim.", 1_048_576)
+    assert rooms == [LONGEST_BODY]
 
 
 def test_line_ends_and_white_space_that_a_forge_changes_do_not_count() -> None:
