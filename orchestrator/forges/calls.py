@@ -210,9 +210,9 @@ class Calls:
                 raise _doubt(request, failure.message) from None
             raise _Failed(failure) from None
         not_ready = answer.status == 202 and request.method in _READS
-        if answer.status < 500 and answer.status not in (408, 425) and not not_ready:
+        if not answer.failed and not not_ready:
             return answer
-        text = "is still at work on its answer" if not_ready else f"answered {answer.status}"
+        text = "is still at work on its answer" if not_ready else f"failed ({_why(answer)})"
         if not safe:
             raise _doubt(request, f"the forge {text}")
         error = RemoteError(
@@ -265,6 +265,10 @@ class _Failed(Exception):
     def __init__(self, error: RemoteError, wait: float = 0.0) -> None:
         super().__init__(error.message)
         self.error, self.wait = error, wait
+
+
+def _why(answer: Answer) -> str:
+    return str(answer.status) if answer.status >= 400 else str(answer.complaints[0].get("message"))[:300]
 
 
 def _doubt(request: Request, reason: str) -> Doubtful:

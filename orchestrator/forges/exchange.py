@@ -30,6 +30,7 @@ from orchestrator.engine.causes import root_reason
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _CHUNK = 64 * 1024
 _PORTS = {"https": 443, "http": 80}
+_BREAKDOWN = "something went wrong while executing"  # GitHub's GraphQL, where its REST API would say 5xx
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,24 @@ class Answer:
             if data.get(key):
                 return data[key] if isinstance(data[key], str) else json.dumps(data[key], ensure_ascii=False)
         return ""
+
+    @property
+    def complaints(self) -> list[dict[str, Any]]:
+        """The errors that GraphQL tells, which answers with 200 whatever happens; none of any other answer."""
+        if self.status != 200 or not self.place.endswith("/graphql") or b'"errors"' not in self.body:
+            return []
+        try:
+            data = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return []
+        told = data.get("errors") if isinstance(data, dict) else None
+        return [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+
+    @property
+    def failed(self) -> bool:
+        """The server broke down over it. How far it had come with a change, nobody knows."""
+        broken = any(_BREAKDOWN in str(one.get("message")).lower() for one in self.complaints)
+        return broken or self.status >= 500 or self.status in (408, 425)
 
 
 class Unanswered(RemoteError):

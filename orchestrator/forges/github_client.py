@@ -59,7 +59,8 @@ class _Requester(Requester):
         told = {name.lower(): value for name, value in answer.headers.items()}
         data = answer.json()
         if answer.status >= 400:
-            raise self.createException(answer.status, told, data if isinstance(data, dict) else {})
+            wellformed = isinstance(data, dict) and isinstance(data.get("message", ""), str)
+            raise self.createException(answer.status, told, data if wellformed else {})
         if not isinstance(data, (dict, list)) and answer.body:
             raise RemoteError("GitHub's answer has not the form that it should have", where=answer.place)
         return told, data

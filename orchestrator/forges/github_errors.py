@@ -29,6 +29,15 @@ def explain(answer: Answer) -> HybridCIError | None:
             details=(message,) if message else (),
             hint="it is wrong, was revoked or has expired: set a new one in HYBRID_CI_FORGE_TOKEN",
         )
+    if "not permitted to create or approve" in message:  # whatever the permissions of its token are
+        return LoginRefused(
+            "GitHub does not let workflows open pull requests here",
+            status=403,
+            where=answer.place,
+            details=(message,),
+            hint="switch on 'Allow GitHub Actions to create and approve pull requests' under Settings, Actions, "
+            "General, of the organisation too; or use a GitHub App, whose pull requests start workflows as well",
+        )
     if "archived" in message:
         return Refused(
             "the repository is archived, so nothing can be written to it",

@@ -24,7 +24,8 @@ from orchestrator.forges.limits import server_time
 
 # What the work takes, and nothing more; what an installation does not have, GitHub refuses to give (422).
 PERMISSIONS = {"contents": "write", "pull_requests": "write", "metadata": "read"}
-READS = {"statuses": "read", "checks": "read", "deployments": "read", "members": "read"}
+# What it takes for more than that, as far as the App has it.
+OPTIONAL = {"statuses": "read", "checks": "read", "deployments": "read", "members": "read", "merge_queues": "write"}
 _RENEW_BEFORE = timedelta(minutes=5)
 
 
@@ -125,10 +126,13 @@ class AppLogin:
                 hint="install it there, for this repository only",
             )
         data = _dictionary(answer)
-        self.granted = {str(name): str(level) for name, level in (data.get("permissions") or {}).items()}
+        told = data.get("permissions")
+        self.granted = {str(name): str(level) for name, level in (told if isinstance(told, dict) else {}).items()}
         permissions = self._permissions(self.granted)
         wanted = {"repositories": [self._address.name], "permissions": permissions}
-        path = f"/app/installations/{int(data['id'])}/access_tokens"
+        if not isinstance(data.get("id"), int):
+            raise RemoteError("GitHub's answer names no installation", where=answer.place, hint="run it again later")
+        path = f"/app/installations/{data['id']}/access_tokens"
         # One more token changes nothing for anybody: it is asked for again when its answer is lost.
         answer = self._calls.send("POST", path, payload=wanted, reads=True)
         if answer.status != 201:
@@ -141,7 +145,7 @@ class AppLogin:
         return self._taken(answer)
 
     def _permissions(self, granted: dict[str, str]) -> dict[str, str]:
-        """What we ask for: what the work takes, and of what it reads, what there is."""
+        """What we ask for: what the work takes, and of what else it may use, what there is."""
         ranks = {"read": 1, "write": 2, "admin": 3}
         lacking = [
             f"{name}: {level}"
@@ -154,7 +158,11 @@ class AppLogin:
                 where=f"{self._address.full_name} on {self._calls.address.host}",
                 hint="add it to the App, and let the organisation's owner accept the change",
             )
-        return PERMISSIONS | {name: level for name, level in READS.items() if name in granted}
+        return PERMISSIONS | {
+            name: min(level, granted[name], key=lambda one: ranks.get(one, 0))
+            for name, level in OPTIONAL.items()
+            if name in granted
+        }
 
     def _taken(self, answer: Answer) -> _Installed:
         data = _dictionary(answer)

@@ -71,13 +71,19 @@ def _is_limit(answer: Answer) -> bool:
     if answer.status == 403:
         spent = answer.headers.get("X-RateLimit-Remaining", "").strip() == "0"
         return spent or "Retry-After" in answer.headers or _is_secondary(answer) or "rate limit" in answer.message
-    if answer.status == 200 and answer.place.endswith("/graphql"):  # GraphQL tells of its limits in a 200
-        return b'"errors"' in answer.body and (b'"RATE_LIMITED"' in answer.body or _is_secondary(answer))
+    if answer.complaints:
+        return _spent_at_graphql(answer) or _is_secondary(answer)
     return answer.status == 422 and b"submitted too quickly" in answer.body
 
 
+def _spent_at_graphql(answer: Answer) -> bool:
+    """GitHub has had both words for it, and does not always count down to 0 before."""
+    return any(one.get("type") in ("RATE_LIMITED", "RATE_LIMIT") for one in answer.complaints)
+
+
 def _is_secondary(answer: Answer) -> bool:
-    message = (answer.message or answer.body[:2000].decode("utf-8", "replace")).lower()
+    told = "".join(str(one.get("message")) for one in answer.complaints)
+    message = (told or answer.message or answer.body[:2000].decode("utf-8", "replace")).lower()
     return "secondary rate limit" in message or "abuse detection" in message
 
 
@@ -85,8 +91,9 @@ def _wait(answer: Answer, now: datetime) -> tuple[float, str]:
     asked = retry_after(answer.headers, now)
     if asked is not None and (asked > 0 or not _is_secondary(answer)):
         return asked + _SLACK, "Retry-After"
+    spent = _spent_at_graphql(answer)
     for prefix in ("X-RateLimit", "RateLimit"):
-        if answer.headers.get(f"{prefix}-Remaining", "").strip() == "0":
+        if spent or answer.headers.get(f"{prefix}-Remaining", "").strip() == "0":
             reset = answer.headers.get(f"{prefix}-Reset", "").strip()
             if reset.isascii() and reset.isdigit():
                 return float(reset[:12]) - now.timestamp() + _SLACK, "the limit of requests per hour or minute"

@@ -30,7 +30,7 @@ from tests.servers.git_backend import backend_environment, run_backend
 FAULTS = frozenset(
     {
         "502_before", "502_after", "503_before", "reset_before", "reset_after", "202", "401",
-        "redirect", "drip", "hang", "not_json", "truncate",
+        "redirect", "drip", "hang", "not_json", "truncate", "graphql_before", "graphql_after",
     }
 )  # fmt: skip
 _GIT = re.compile(r"/(?P<repository>.+\.git)/(?P<service>info/refs|git-upload-pack|git-receive-pack)")
@@ -80,6 +80,11 @@ class Reply:
     status: int = 200
     payload: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+# How GitHub's GraphQL says what would be a 5xx elsewhere.
+_BROKE = "Something went wrong while executing your query. Please include `0401:6C25` when reporting this issue."
+GRAPHQL_BROKE = Reply(200, {"data": None, "errors": [{"message": _BROKE}]})
 
 
 @dataclass
@@ -272,6 +277,8 @@ class _Handler(BaseHTTPRequestHandler):
         match fault:
             case "502_before" | "503_before":
                 self._send(Reply(int(fault[:3]), {"message": "Server Error"}))
+            case "graphql_before":
+                self._send(GRAPHQL_BROKE)
             case "401":
                 self._send(Reply(401, {"message": "Bad credentials"}))
             case "reset_before":
@@ -295,6 +302,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(Reply(502, {"message": "Server Error"}))
             case "reset_after":
                 self._reset()
+            case "graphql_after":
+                self._send(GRAPHQL_BROKE)
             case "truncate":
                 content = json.dumps(reply.payload).encode()
                 self._raw(reply.status, dict(reply.headers), content, cut=len(content) // 2)

@@ -18,7 +18,7 @@ from orchestrator.forges.github import GitHubForge, GitHubSettings
 from orchestrator.forges.github_address import GitHubAddress
 from orchestrator.forges.github_login import BearerToken
 from tests.integration.github.worlds import CREATE, PULLS, World, draft
-from tests.servers.forge_http import Reply
+from tests.servers.forge_http import Call, Reply
 from tests.simulators.clock import FakeClock
 
 SHOW = f"GET {PULLS}/1"
@@ -75,14 +75,43 @@ def test_a_limited_write_was_not_made_and_is_made_later(world: World) -> None:
     assert len(world.server.called(CREATE)) == 2
 
 
-def test_a_limit_told_by_graphql_in_a_200_is_waited_for(world: World) -> None:
+@pytest.mark.parametrize(("kind", "left"), [("RATE_LIMITED", "0"), ("RATE_LIMIT", "0"), ("RATE_LIMIT", "17")])
+def test_a_limit_told_by_graphql_in_a_200_is_waited_for(world: World, kind: str, left: str) -> None:
     opened = world.opened()
-    errors = [{"type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 1."}]
-    reset = int((world.clock.now() + timedelta(seconds=20)).timestamp())
-    told = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(reset)}
+    errors = [{"type": kind, "message": "API rate limit already exceeded for user ID 1."}]
+    before, reset = slept(world), int((world.clock.now() + timedelta(seconds=20)).timestamp())
+    told = {"X-RateLimit-Remaining": left, "X-RateLimit-Reset": str(reset)}
     world.server.fail(Reply(200, {"errors": errors}, told), "POST /api/graphql")
     assert world.forge.set_draft(opened.number, True).draft
-    assert slept(world) >= 15
+    assert 15 <= slept(world) - before < 40
+
+
+GRAPHQL = "POST /api/graphql"
+
+
+@pytest.mark.parametrize("fault", ["graphql_before", "graphql_after"])
+def test_a_query_that_graphql_broke_down_over_is_asked_again(world: World, fault: str) -> None:
+    opened = world.opened()
+    world.server.fail(fault, GRAPHQL, times=2)
+    assert world.forge.set_draft(opened.number, True).draft
+
+
+@pytest.mark.parametrize(("fault", "times"), [("graphql_before", 2), ("graphql_after", 1)])
+def test_a_change_that_graphql_broke_down_over_is_looked_for_before_it_is_made_again(
+    world: World, fault: str, times: int
+) -> None:
+    opened = world.opened()
+
+    def after_the_query(call: Call) -> None:
+        if call.key == GRAPHQL:
+            world.server.before = None
+            world.server.fail(fault, GRAPHQL)
+
+    world.server.before = after_the_query
+    assert world.forge.set_draft(opened.number, True).draft
+    assert (
+        len([call for call in world.server.called(GRAPHQL) if "convertPullRequestToDraft" in str(call.json)]) == times
+    )
 
 
 @pytest.mark.scenario(number=50)

@@ -20,7 +20,7 @@ from orchestrator.forges.github import GitHubForge, GitHubSettings, app_login
 from orchestrator.forges.github_address import GitHubAddress
 from orchestrator.forges.github_login import AppLogin, BearerToken
 from tests.integration.github.worlds import BOT, CREATE, LIMITS, MAIN, PULLS, World, draft, head_of
-from tests.servers.forge_http import SecondHost, serving
+from tests.servers.forge_http import Reply, SecondHost, serving
 from tests.servers.github.world import Account
 
 CANARY = "ghp_canary5f1d0c7e9b5f1d0c7e9b5f1d0c7e9b"
@@ -98,6 +98,16 @@ def app(world: World, key: tuple[str, str], told: list[Secret]) -> Iterator[AppL
     login.close()
 
 
+def test_a_repository_whose_settings_keep_workflows_from_opening_is_told_which(world: World) -> None:
+    world.start()
+    told = {"message": "GitHub Actions is not permitted to create or approve pull requests."}
+    world.server.fail(Reply(403, told), CREATE)
+    with pytest.raises(LoginRefused, match="does not let workflows open") as caught:
+        world.forge.open(draft())
+    assert "Allow GitHub Actions to create" in str(caught.value.hint)
+    assert caught.value.exit_code is ExitCode.REMOTE
+
+
 TOKENS = "POST /api/v3/app/installations/7/access_tokens"
 
 
@@ -119,6 +129,20 @@ def test_an_app_asks_for_the_right_to_read_teams_where_it_has_it(world: World, a
     world.server.app_permissions = {**world.server.app_permissions, "members": "read"}
     world.server.teams["acme/platform"] = {"ada"}
     assert world.client(login=app).members("acme/platform") == {"ada"}
+
+
+def test_an_app_asks_for_the_right_to_use_merge_queues_as_far_as_it_has_it(world: World, app: AppLogin) -> None:
+    world.server.app_permissions = {**world.server.app_permissions, "merge_queues": "read", "deployments": "write"}
+    app.token()
+    (asked,) = world.server.called(TOKENS)
+    assert asked.json["permissions"].items() >= {"merge_queues": "read", "deployments": "read"}.items()
+
+
+@pytest.mark.parametrize("answer", [{}, {"id": "7"}, {"id": 7, "permissions": ["contents"]}, [], None])
+def test_an_installation_of_a_strange_form_is_an_error(world: World, app: AppLogin, answer: object) -> None:
+    world.server.fail(Reply(200, answer), "GET /api/v3/repos/acme/gitops/installation")
+    with pytest.raises(RemoteError):
+        app.token()
 
 
 def test_the_requests_for_an_app_s_tokens_are_counted(world: World, app: AppLogin) -> None:
