@@ -123,6 +123,13 @@ class GitHubClient:
         """The JSON of a GET below the repository. Raises GithubException and as ``Calls.send``."""
         return self.requester.requestJsonAndCheck("GET", self.root + path, dict(parameters or {}))[1]
 
+    def details(self, path: str) -> Mapping[str, Any]:
+        """The same, where it has to be an object. Raises RemoteError when it is something else."""
+        data = self.get(path)
+        if not isinstance(data, dict):
+            raise _malformed(self.where, "no object")
+        return data
+
     def write(self, verb: str, path: str, payload: Mapping[str, Any]) -> Any:
         """The JSON that a change below the repository gives. Raises GithubException and as ``Calls.send``."""
         return self.requester.requestJsonAndCheck(verb, self.root + path, input=dict(payload))[1]

@@ -45,7 +45,8 @@ class GitHubPulls:
 
     def _own(self, found: Iterable[ApiPullRequest], head: BranchName, base: BranchName) -> list[PullRequest]:
         """GitHub's filter goes by the head's owner, who may have a fork of the same repository."""
-        between = [pull for pull in found if (pull.head.ref, pull.base.ref) == (head.value, base.value)]
+        with self._client.well_formed():
+            between = [pull for pull in found if (pull.head.ref, pull.base.ref) == (head.value, base.value)]
         return [pull for pull in map(self.view, between) if not pull.fork]
 
     def list(self, state: PullRequestState | None) -> list[PullRequest]:

@@ -42,17 +42,18 @@ class GitHubRules:
     def about(self, branch: BranchName) -> BranchRules | None:
         """All that is known of the branch; None when there is no such branch, or this server has no rulesets."""
         try:
-            protected = self._client.get(f"/branches/{quote(branch.value)}").get("protected")
+            protected = self._client.details(f"/branches/{quote(branch.value)}").get("protected")
             rules = self._client.get(f"/rules/branches/{quote(branch.value)}", {"per_page": 100})
         except GithubException as error:
             if error.status != 404:  # there is no such branch, or this server knows no rulesets yet
                 raise
             return None
-        kinds = frozenset(str(rule.get("type")) for rule in rules)
-        rulesets = {rule.get("ruleset_id") for rule in rules if rule.get("type") in _GUARDING}
+        with self._client.well_formed():
+            kinds = frozenset(str(rule.get("type")) for rule in rules)
+            rulesets = {rule.get("ruleset_id") for rule in rules if str(rule.get("type")) in _GUARDING}
         if any(not self._may_bypass(ruleset) for ruleset in rulesets):
             return BranchRules(True, kinds, False)
         return BranchRules(bool(protected), kinds, None if protected and not rulesets else True)
 
     def _may_bypass(self, ruleset: object) -> bool:
-        return self._client.get(f"/rulesets/{ruleset}").get("current_user_can_bypass") in _BYPASS
+        return self._client.details(f"/rulesets/{ruleset}").get("current_user_can_bypass") in _BYPASS

@@ -42,11 +42,12 @@ class GitHubVerdicts:
     def of(self, commit: CommitId) -> Sequence[CommitStatus]:
         """The newest of each context, by context."""
         newest: dict[str, CommitStatus] = {}
-        for found in (*self._statuses(commit), *self._check_runs(commit), *self._deployments(commit)):
-            there = newest.get(found.context)
-            if there is None or (found.created or _OLDEST) > (there.created or _OLDEST):
-                newest[found.context] = found
-        return sorted(newest.values(), key=lambda one: one.context)
+        with self._client.well_formed():
+            for found in (*self._statuses(commit), *self._check_runs(commit), *self._deployments(commit)):
+                there = newest.get(found.context)
+                if there is None or (found.created or _OLDEST) > (there.created or _OLDEST):
+                    newest[found.context] = found
+            return sorted(newest.values(), key=lambda one: one.context)
 
     def write(self, commit: CommitId, status: CommitStatus) -> None:
         """A commit status. One more of the same changes nothing for readers, so a doubtful one is written again."""
@@ -83,9 +84,7 @@ class GitHubVerdicts:
     def _check_runs(self, commit: CommitId) -> Iterator[CommitStatus]:
         path = f"{self._client.root}/commits/{commit}/check-runs"
         for run in self._client.pages(_CheckRun, path, {"filter": "latest"}, items="check_runs"):
-            with self._client.well_formed():
-                verdict = run.verdict()
-            yield verdict
+            yield run.verdict()
 
     def _deployments(self, commit: CommitId) -> Iterator[CommitStatus]:
         """The newest deployment of each environment, by its newest status."""

@@ -18,6 +18,7 @@ from orchestrator.reports.commits import SourceRange, commits_part
 from orchestrator.reports.rendered import ResourceDiff, rendered_part
 
 LONGEST = 65_000  # characters of a body, where nobody says another number
+_SUMMARY = 24_000  # what the summary's parts are cut to fit into together, however little room there is
 _BETWEEN = 2  # characters between two parts
 Part = Callable[[int], str]
 
@@ -49,14 +50,14 @@ def title(plan: ChangePlan) -> str:
 
 
 def block(plan: ChangePlan, known: Known, room: int = LONGEST) -> str:
-    """What hybrid-ci says in the body, in at most ``room`` characters (or the summary alone, which is short)."""
+    """What hybrid-ci says in the body, in at most ``room`` characters, or the summary alone."""
     release = known.release
     always = [
         parts.headline(plan),
-        parts.pins(plan.pins),
-        parts.gates(known.verdicts),
-        parts.source(plan, release, known.run_url),
-        parts.waivers(known.waivers),
+        parts.pins(plan.pins, max(room, _SUMMARY) // 3),
+        parts.gates(known.verdicts, max(room, _SUMMARY) // 6),
+        parts.source(plan, release, known.run_url, max(room, _SUMMARY) // 8),
+        parts.waivers(known.waivers, max(room, _SUMMARY) // 8),
         parts.deployment(release),
     ]
     optional: list[Part] = [

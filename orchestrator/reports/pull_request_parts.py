@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from orchestrator.core.change import Change, ChangePlan, PlannedPin
 from orchestrator.core.environment import Waiver
@@ -12,6 +13,7 @@ from orchestrator.core.release import Release, TestResult
 from orchestrator.core.verdict import Result, Verdict
 from orchestrator.reports.markdown import code, fenced, folded, link, table
 
+Row = TypeVar("Row")
 _MOST_ROWS = 100  # of the summary's tables: the files of the pull request show all
 _MOST_PLACES = 3
 _FEW_TESTS = 5
@@ -29,17 +31,13 @@ def headline(plan: ChangePlan) -> str:
     )
 
 
-def pins(planned: Sequence[PlannedPin]) -> str:
-    """Each image with what it was and becomes, and where it stands."""
+def pins(planned: Sequence[PlannedPin], room: int) -> str:
+    """Each image with what it was and becomes, and where it stands; those that do not fit are counted."""
     moves: dict[tuple[Repository, str, str], list[PlannedPin]] = {}
     for pin in planned:
         moves.setdefault((pin.after.repository, _before(pin), _after(pin)), []).append(pin)
-    rows = [
-        (code(str(repository)), before, after, _places(where))
-        for (repository, before, after), where in list(moves.items())[:_MOST_ROWS]
-    ]
-    more = len(moves) - len(rows)
-    return table(("Image", "From", "To", "Where"), rows) + (f"\n\nAnd {more} more." if more else "")
+    rows = [(code(str(one)), before, after, _places(where)) for (one, before, after), where in moves.items()]
+    return _as_many(rows, room, lambda shown: table(("Image", "From", "To", "Where"), shown))
 
 
 def _places(where: Sequence[PlannedPin]) -> str:
@@ -56,12 +54,18 @@ def _after(pin: PlannedPin) -> str:
     return code(" ".join(part for part in (pin.after.tag, pin.after.digest.short) if part))
 
 
-def gates(verdicts: Sequence[Verdict]) -> str:
-    """What the policy's gates say; nothing where none was asked."""
+def gates(verdicts: Sequence[Verdict], room: int) -> str:
+    """What the policy's gates say, what stands in the way first where not all have room; nothing where none was
+    asked."""
     if not verdicts:
         return ""
-    rows = [(link(code(one.gate), one.link or ""), _WORDS[one.result], _reason(one)) for one in verdicts[:_MOST_ROWS]]
-    return "Gates of this environment:\n\n" + table(("Gate", "Verdict", "Why"), rows)
+    rows = [(link(code(one.gate), one.link or ""), _WORDS[one.result], _reason(one)) for one in verdicts]
+    told = _as_many(rows, room, lambda shown: table(("Gate", "Verdict", "Why"), shown))
+    if len(rows) > 1 and told.endswith(" more."):
+        order = sorted(range(len(rows)), key=lambda number: verdicts[number].result is Result.PASS)
+        rows = [rows[number] for number in order]
+        told = _as_many(rows, room, lambda shown: table(("Gate", "Verdict", "Why"), shown))
+    return f"Gates of this environment:\n\n{told}"
 
 
 def _reason(verdict: Verdict) -> str:
@@ -73,10 +77,10 @@ def _reason(verdict: Verdict) -> str:
     return told
 
 
-def source(plan: ChangePlan, release: Release | None, run_url: str | None) -> str:
+def source(plan: ChangePlan, release: Release | None, run_url: str | None, room: int) -> str:
     """What it was built from, and by which run."""
     if plan.change.taken_from is not None:
-        return _promotion(plan.change, run_url)
+        return _promotion(plan.change, run_url, room)
     if release is None:
         return f"Release {code(plan.change.release)}; its own run has the details."
     run = f" {link('CI run', run_url)}." if run_url and link("", run_url) else ""
@@ -88,7 +92,7 @@ def source(plan: ChangePlan, release: Release | None, run_url: str | None) -> st
     return f"Built from {code(str(commit.id))}{branch}{dirty}: {code(commit.subject)}.{run}"
 
 
-def _promotion(change: Change, run_url: str | None) -> str:
+def _promotion(change: Change, run_url: str | None, room: int) -> str:
     """Where the images run already, what they were built from, and what was set aside for them."""
     run = f" {link('CI run', run_url)}." if run_url and link("", run_url) else ""
     told = [f"{code(change.taken_from or '')} runs these very digests.{run}"]
@@ -100,9 +104,10 @@ def _promotion(change: Change, run_url: str | None) -> str:
         listed = [
             f"- {code(one.name)} from {code(str(known.source))}" for one, known in origins.items() if known.source
         ]
-        told.append("Built from:\n\n" + "\n".join(listed[:_MOST_ROWS]))
+        told.append("Built from:\n\n" + _as_many(listed, room // 2, "\n".join))
     if change.overrides:
-        told.append("Set aside in writing:\n\n" + "\n".join(f"- {_set_aside(one)}" for one in change.overrides))
+        listed = [f"- {_set_aside(one)}" for one in change.overrides]
+        told.append("Set aside in writing:\n\n" + _as_many(listed, room // 2, "\n".join))
     return "\n\n".join(told)
 
 
@@ -138,12 +143,24 @@ def _counts(test: TestResult) -> str:
     return f"{verdict} ({test.cases.tests} cases{skipped})"
 
 
-def waivers(granted: Sequence[Waiver]) -> str:
+def waivers(granted: Sequence[Waiver], room: int) -> str:
     """The exceptions that this run needed."""
     if not granted:
         return ""
-    listed = "\n".join(f"- {code(waiver.signal)}: {code(waiver.reason)}" for waiver in granted)
-    return f"The policy waives these cluster-credential signals for CI:\n\n{listed}"
+    listed = [f"- {code(waiver.signal)}: {code(waiver.reason)}" for waiver in granted]
+    shown = _as_many(listed, room, "\n".join)
+    return f"The policy waives these cluster-credential signals for CI:\n\n{shown}"
+
+
+def _as_many(rows: Sequence[Row], room: int, shown: Callable[[Sequence[Row]], str]) -> str:
+    """As many of the first rows as there is room for, and how many more there are."""
+    count = min(len(rows), _MOST_ROWS)
+    while True:
+        more = f"\n\nAnd {len(rows) - count} more." if count < len(rows) else ""
+        text = (shown(rows[:count]) + more).strip() if count else more.strip()
+        if len(text) <= room or not count:
+            return text
+        count = count * 3 // 4
 
 
 def deployment(release: Release | None) -> str:

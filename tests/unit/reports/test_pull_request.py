@@ -124,6 +124,28 @@ def test_a_body_keeps_to_its_room_and_always_has_the_summary(room: int) -> None:
     assert page.tags.count("details") == text.count("</details>")
 
 
+def test_a_summary_of_very_many_images_gates_and_waivers_still_fits_the_forge() -> None:
+    """GitHub refuses a longer body as a whole, and with it the pull request."""
+    images = tuple(
+        samples.moved(
+            f"{'clusters/' * 9}{number}/{place}.yaml", 9, f"ghcr.io/a/{number:03}:1", samples.pinned(name, "2", fill)
+        )
+        for number in range(300)
+        for name, fill in [(f"{'very-long-name-' * 6}{number:03}", f"{number:03}"[-2:])]
+        for place in ("deployment", "job", "cron")
+    )
+    plan = replace(samples.ONE_PLAN, pins=images)
+    verdicts = tuple(
+        Verdict(f"soak {number}", Result.WAIT if number == 250 else Result.PASS, "x" * 290) for number in range(300)
+    )
+    known = Known(samples.ONE, tuple(Waiver(f"SIGNAL_{n}", "y" * 110) for n in range(300)), verdicts)
+    text = block(plan, known, 60_000)
+    assert len(text) <= 60_000
+    assert len(block(plan, known, 100)) <= 24_000
+    assert "And 2" in text.partition("Gates of this")[0], "images that are left out are counted"
+    assert "`soak 250` | **wait**" in text, "what stands in the way is told first"
+
+
 def test_what_is_cut_is_counted() -> None:
     text = block(samples.ONE_PLAN, replace(samples.ALL_KNOWN, rendered=samples.many_resources(160, 20)), 6_000)
     assert "Rendered, 160 resources change" in text
