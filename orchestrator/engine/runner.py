@@ -8,6 +8,7 @@ stage, ends the children and whatever else the caller names, and says what was d
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import queue
 import threading
@@ -246,8 +247,16 @@ def _next(workers: _Workers) -> tuple[Stage, BaseException | None]:
 
 
 def _tidy(on_interrupt: Callable[[], None]) -> None:
-    """End children and whatever else stages wait for, at the same time and in bounded time."""
-    endings = [threading.Thread(target=end, daemon=True) for end in (terminate_all, on_interrupt)]
+    """End children and whatever else stages wait for, at the same time and in bounded time.
+
+    What ends the run is being told already: that an engine can't be reached for it, too, is no news.
+    """
+
+    def end_quietly(end: Callable[[], None]) -> None:
+        with contextlib.suppress(HybridCIError, OSError):
+            end()
+
+    endings = [threading.Thread(target=end_quietly, args=(end,), daemon=True) for end in (terminate_all, on_interrupt)]
     for thread in endings:
         thread.start()
     end = time.monotonic() + _TIDY_SECONDS

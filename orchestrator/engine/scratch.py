@@ -19,7 +19,8 @@ from orchestrator.engine.owner import is_gone, this_process
 
 _PREFIX = "hybrid-ci-run-"
 _OWNER = "owner"
-_TRIES = 5  # a thread that was left behind may still write while we remove
+_GONE = ".gone"
+_TRIES = 5  # a child that was left behind may still write where it stands
 _folder: Path | None = None
 
 
@@ -69,7 +70,12 @@ def _sweep(place: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    for _ in range(_TRIES):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
+    """Out of its place first: whoever was left behind, and still makes files there, finds no folder to make them in."""
+    gone = folder.with_name(f"{folder.name}{_GONE}")
+    with contextlib.suppress(OSError):
+        folder.rename(gone)
+    for place in (folder, gone):
+        for _ in range(_TRIES):
+            shutil.rmtree(place, ignore_errors=True)
+            if not place.exists():
+                break

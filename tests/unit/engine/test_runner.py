@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -194,6 +195,15 @@ def test_an_interruption_tells_what_was_done_and_ends_what_is_under_way() -> Non
     assert tidied.is_set()
     (told,) = reporter.warnings
     assert told.startswith("interrupted; done: a; broken off: b, c; not begun: d.")
+
+
+def test_what_tidying_up_fails_at_is_not_told_on_top_of_the_error_that_ends_the_run() -> None:
+    def exhausted() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    stages = [Stage("a", exhausted), Stage("b", lambda: None)]
+    with pytest.raises(OSError, match="Too many open files"):  # an error of the thread itself would be a warning here
+        run_stages(stages, jobs=2, clock=SystemClock(), reporter=RecordingReporter(), on_interrupt=exhausted)
 
 
 def test_an_interruption_of_a_single_job_is_told_as_well() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,6 +72,26 @@ def test_an_interruption_in_the_middle_of_the_removal_is_made_up_for(
         Path(tempfile.mkdtemp(), "file").touch()
         monkeypatch.setattr(os, "unlink", interrupted_once(os.unlink))
     end_scratch()
+    assert list(place.iterdir()) == []
+
+
+def test_a_thread_that_was_left_behind_brings_nothing_back(place: Path) -> None:
+    made = 0
+
+    def work(folder: str) -> None:
+        nonlocal made
+        with contextlib.suppress(FileNotFoundError):
+            while True:
+                Path(tempfile.mkdtemp(dir=folder), "file").touch()
+                made += 1
+
+    with scratch():
+        thread = threading.Thread(target=work, args=(tempfile.gettempdir(),), daemon=True)
+        thread.start()
+        while made < 10:
+            time.sleep(0.001)
+    thread.join(10)
+    assert not thread.is_alive()
     assert list(place.iterdir()) == []
 
 
