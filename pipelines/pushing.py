@@ -10,6 +10,7 @@ from orchestrator.core.release import RecordReference, ReleasedImage
 from orchestrator.core.stages import Node
 from orchestrator.engine.events import stage
 from orchestrator.images.artifacts import attach_document
+from orchestrator.images.manifest import RegistryLied
 from orchestrator.images.publish import publish
 from orchestrator.images.tagging import REVISION, put_tag
 from orchestrator.reports.claims import RECORD_TYPE, image_claim
@@ -87,7 +88,7 @@ def record_image(run: Run, target: Target, image: ReleasedImage) -> None:
         digest = attach_document(
             ports.registry, image.pinned.repository, subject, RECORD_TYPE, claim.to_bytes(), claim.annotations
         )
-    except RemoteError as error:
+    except (RemoteError, RegistryLied) as error:  # the image itself is proven, and nothing is built on the record
         ports.reporter.warn(f"the registry did not take the record of {target.name}: {error.message}")
         return
     run.records[target.name] = RecordReference(image.pinned.repository, digest)

@@ -168,7 +168,7 @@ class RegistryHttp:
     def _redirected(self, request: Request, answer: Answer) -> Request:
         where = _place(request.url)
         location = answer.headers.get("Location", "")
-        if not request.follow or request.method != "GET" or not location:
+        if not request.follow or request.method not in ("GET", "HEAD") or not location:
             raise RegistryLied(
                 f"the registry redirects where that has no place ({answer.status})",
                 where=where,
@@ -191,7 +191,7 @@ class RegistryHttp:
                 where=where,
                 hint="blobs are fetched over https only",
             )
-        return Request("GET", target, request.limit, request.accept, follow=True)
+        return Request(request.method, target, request.limit, request.accept, follow=True)
 
     def _find_scheme(self, host: str) -> str:
         """Ask over TLS first. What answers in clear text on this machine is a registry without TLS."""

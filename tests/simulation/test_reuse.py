@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.environment import POLICY_PATH
-from orchestrator.core.errors import Refused, RemoteError, WorkFailed
+from orchestrator.core.errors import HybridCIError, Refused, RemoteError, WorkFailed
 from orchestrator.core.image import Digest, Repository, TaggedImage
 from orchestrator.core.names import BranchName
 from orchestrator.core.trailers import read_trailers
 from orchestrator.gitops.outcome import Opened, Unchanged, Updated
 from orchestrator.images.artifacts import documents_of
 from orchestrator.images.content_key import is_key_tag
+from orchestrator.images.manifest import RegistryLied
 from orchestrator.reports.claims import RECORD_TYPE, read_claim
 from pipelines.release import ReleaseOptions, ReleaseResult, release
 from tests.simulation.workshop import Workshop, git_of
@@ -406,10 +407,14 @@ def test_a_record_lies_beside_each_image_and_its_digest_in_the_trailers(workshop
     assert (claim.digest, [test.name for test in claim.tests]) == (str(api.pinned.digest), ["unit"])
 
 
-def test_a_registry_that_takes_no_artifacts_costs_the_record_and_not_the_release(workshop: Workshop) -> None:
+@pytest.mark.parametrize("kind", [RemoteError, RegistryLied])
+@pytest.mark.parametrize("asked", ["attach", "referrers"])
+def test_a_registry_that_takes_no_artifacts_costs_the_record_and_not_the_release(
+    workshop: Workshop, asked: str, kind: type[HybridCIError]
+) -> None:
     ports = workshop.ports()
     for number in (1, 2):
-        workshop.registry.faults.fail("attach", number, error=lambda: RemoteError("artifacts are not supported"))
+        workshop.registry.faults.fail(asked, number, error=lambda: kind("artifacts are not supported"))
 
     result = release(ports, workshop.job(), ReleaseOptions())
 

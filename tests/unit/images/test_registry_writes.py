@@ -94,6 +94,24 @@ def test_a_registry_that_is_ill_for_a_moment_takes_the_push(
     assert registry.resolve(TaggedImage(repository, "1")) == digest
 
 
+@pytest.mark.parametrize(("answer", "uploads"), [(200, 0), (404, 1)])
+def test_a_blob_that_is_kept_elsewhere_is_there(
+    server: ScriptedRegistry,
+    elsewhere: ScriptedRegistry,
+    registry: HttpRegistry,
+    repository: Repository,
+    answer: int,
+    uploads: int,
+) -> None:
+    """Registries redirect to their storage for HEAD as for GET; what is there is not sent again."""
+    StoringRegistry(server)
+    server.on("HEAD", f"/v2/{PATH}/blobs/.*", Reply(307, headers={"Location": f"http://{elsewhere.host}/stored"}))
+    elsewhere.on("HEAD", "/stored", Reply(answer))
+    registry.put_blob(repository, b"content")
+    assert len([asked for asked in server.asked if asked.method == "POST"]) == uploads
+    assert all("authorization" not in asked.headers for asked in elsewhere.asked)
+
+
 def test_a_refused_upload_is_no_upload(
     server: ScriptedRegistry, registry: HttpRegistry, repository: Repository
 ) -> None:
