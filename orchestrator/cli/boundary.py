@@ -21,6 +21,7 @@ from orchestrator.core.errors import ConfigurationError, ExitCode, HybridCIError
 from orchestrator.core.machine import machine_error
 from orchestrator.core.text import printable
 
+_TIDYING_SECONDS = 4.0  # a run has 5 s to end after a signal
 # The options of the root command, each with what follows it: people write them behind a command, too.
 _GLOBAL = {
     "--quiet": "", "-q": "", "--verbose": "", "-v": "",
@@ -29,9 +30,12 @@ _GLOBAL = {
 
 
 class _Termination:
-    """Whether SIGTERM came. A library may turn what it raises into something else on its way up."""
+    """Whether SIGTERM came, and when the last signal was heard. A library may turn what one raises into something else
+    on its way up.
+    """
 
     received = False
+    heard = -_TIDYING_SECONDS
 
 
 class _SigTerm(KeyboardInterrupt):
@@ -45,8 +49,10 @@ def guarded(work: Callable[[], object], *, verbose: bool, as_json: bool = False)
     """
     write_exactly()
     install_redaction()
-    _Termination.received = False
-    signal.signal(signal.SIGTERM, _on_terminate)
+    _Termination.received, _Termination.heard = False, -_TIDYING_SECONDS
+    signal.signal(signal.SIGTERM, _on_signal)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started us wants it ignored
+        signal.signal(signal.SIGINT, _on_signal)
     try:
         return _run(work, _Voice(verbose, as_json))
     finally:
@@ -177,6 +183,16 @@ def _traceback(error: BaseException) -> list[str]:
     return "".join(traceback.format_exception(error)).splitlines()
 
 
-def _on_terminate(number: int, frame: FrameType | None) -> None:
-    _Termination.received = True
-    raise _SigTerm
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    """The first one ends the run; one that follows at once must not break off the tidying up.
+
+    Whoever runs us in a group of processes often sends two: the terminal's own, and the one that is passed on.
+    """
+    now = time.monotonic()
+    if now - _Termination.heard < _TIDYING_SECONDS:
+        return
+    _Termination.heard = now
+    if number == signal.SIGTERM:
+        _Termination.received = True
+        raise _SigTerm
+    raise KeyboardInterrupt

@@ -251,6 +251,21 @@ def test_asking_again_and_again_changes_nothing() -> None:
     assert err == b"error: interrupted\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_break_off_the_tidying_up(number: int) -> None:
+    work = "\n    try: time.sleep(60)\n    finally:\n        time.sleep(1); print('tidied up', flush=True)"
+    with start(code=WAITING.format(work=work)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.3)
+        for other in (number, signal.SIGINT, signal.SIGTERM):
+            process.send_signal(other)
+            time.sleep(0.2)
+        out, err = process.communicate(timeout=30)
+    assert out == b"tidied up\n"
+    assert b"Traceback" not in err
+
+
 def closed_pipe() -> int:
     """The writing end of a pipe that nobody reads."""
     reader, writer = os.pipe()
