@@ -94,15 +94,9 @@ def build_spec(pipeline: Pipeline, name: str, built: Mapping[str, BuiltImage], l
 
 
 def _buildkit(pipeline: Pipeline, config: ImageConfig) -> BuildKitOptions:
-    """What the image asks of BuildKit. Raises ConfigurationError for a secret that the job does not have."""
+    """What the image asks of BuildKit. A secret that the job does not have is left out: check_stages tells of it."""
     job = pipeline.job
     secrets = {name: read_secret(name, job.environment) for name in config.secrets}
-    if missing := [name for name, value in secrets.items() if value is None]:
-        raise ConfigurationError(
-            f"a build needs the variable {missing[0]}, and it is not set",
-            where=str(job.application.file),
-            hint=f"give it to the job as ${missing[0]}, or as ${missing[0]}_FILE",
-        )
     return BuildKitOptions(
         secrets=tuple(BuildSecret(name, value) for name, value in secrets.items() if value is not None),
         ssh=tuple(config.ssh),
@@ -118,7 +112,10 @@ def _buildkit(pipeline: Pipeline, config: ImageConfig) -> BuildKitOptions:
 
 
 def check_stages(pipeline: Pipeline, approved: Iterable[str]) -> None:
-    """What stages ask for from outside is there: approvals (Refused without), secrets (ConfigurationError without)."""
+    """What stages and builds ask for from outside is there.
+
+    Raises Refused for an approval that was not given, ConfigurationError for a secret that is not set.
+    """
     application, given = pipeline.job.application, set(approved)
     known = {key for key, stage in application.config.stages.items() if stage.approval}
     if unknown := sorted(given - known):
@@ -134,12 +131,14 @@ def check_stages(pipeline: Pipeline, approved: Iterable[str]) -> None:
             where=application.place("stages", missing[0], "approval"),
             hint=" ".join(f"--approve {key}" for key in missing) + " says that it was given; nothing was begun",
         )
-    for key, variant in running.items():
-        for name in variant.config.secrets:
+    asked = [(("images", name), target.config.secrets) for name, target in pipeline.targets.items()]
+    asked += [(("stages", key), variant.config.secrets) for key, variant in running.items()]
+    for (kind, key), names in asked:
+        for name in names:
             if read_secret(name, pipeline.job.environment) is None:
                 raise ConfigurationError(
-                    f"the stage {key} needs the variable {name}, and it is not set",
-                    where=application.place("stages", key, "secrets"),
+                    f"the {kind.removesuffix('s')} {key} needs the variable {name}, and it is not set",
+                    where=application.place(kind, key, "secrets"),
                     hint=f"give it to the job as ${name}, or as ${name}_FILE",
                 )
 

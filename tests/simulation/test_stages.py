@@ -168,6 +168,19 @@ def test_an_approval_is_asked_for_before_anything_is_begun(workshop: Workshop) -
         run(workshop, ReleaseOptions(approved=("cat",)))
 
 
+def test_a_build_secret_is_asked_for_before_anything_is_begun_and_by_no_plan(workshop: Workshop) -> None:
+    file = workshop.root / "hybrid-ci.yaml"
+    file.write_text(file.read_text().replace("    context: api\n", "    context: api\n    secrets: [NPM_TOKEN]\n"))
+    ports, job = workshop.ports(), replace(workshop.job(), environment={})
+    assert make_plan(ports, job, ReleaseOptions()).document.images[0].action == "build"
+    with pytest.raises(ConfigurationError, match="the image api needs the variable NPM_TOKEN") as error:
+        release(ports, job, ReleaseOptions())
+    assert (error.value.where or "").startswith(f"{file}:")
+    assert workshop.engine.faults.calls["build"] == 0
+    given = replace(job, environment={"NPM_TOKEN": "canary-npm-token"})
+    assert isinstance(release(ports, given, ReleaseOptions()).outcome, Opened)
+
+
 def test_a_stage_gets_the_secrets_that_it_names_and_no_other_variable(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
