@@ -66,7 +66,7 @@ def publish_index(
             ports.engine, ports.registry, image, tag, ports.reporter, ports.clock, labels={REVISION: revision}
         )
         manifests[platform] = child(ports.registry, place.repository, published.proof.manifest)
-    index = put_index(ports.registry, place, manifests)
+    index = put_index(ports.registry, place, manifests, ports.clock)
     return ReleasedImage(target.name, target.image.pinned(index.digest), "index", None, ())
 
 

@@ -11,8 +11,11 @@ from collections.abc import Mapping
 
 from orchestrator.core.errors import RemoteError
 from orchestrator.core.image import Digest, Platform, Repository, TaggedImage
+from orchestrator.engine.clock import Clock
 from orchestrator.images.base import Registry, RegistryManifest
 from orchestrator.images.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX
+from orchestrator.images.publish import READ_BACK_SECONDS, NotServed
+from orchestrator.images.retrying import retry
 
 _LONGEST_TAG = 128
 
@@ -24,7 +27,7 @@ def platform_tag(target: TaggedImage, platform: Platform) -> TaggedImage:
 
 
 def put_index(
-    registry: Registry, target: TaggedImage, manifests: Mapping[Platform, RegistryManifest]
+    registry: Registry, target: TaggedImage, manifests: Mapping[Platform, RegistryManifest], clock: Clock
 ) -> RegistryManifest:
     """Put an index of these manifests under the tag, and read it back. The same manifests give the same bytes.
 
@@ -32,14 +35,21 @@ def put_index(
     """
     content, media_type = make_index(manifests)
     digest = registry.put_manifest(target.repository, content, media_type, target.tag)
-    served = registry.manifest(target.repository, digest)
-    if served is None:
-        raise RemoteError(
-            "the registry does not serve the index that was put there",
-            where=f"{target.repository}@{digest}",
-            hint="run again",
+    return retry(
+        lambda: _served(registry, target.repository, digest),
+        clock=clock,
+        seconds=READ_BACK_SECONDS,
+        when=lambda error: isinstance(error, NotServed),
+    )
+
+
+def _served(registry: Registry, repository: Repository, digest: Digest) -> RegistryManifest:
+    found = registry.manifest(repository, digest)
+    if found is None:
+        raise NotServed(
+            "the registry does not serve the index that was put there", where=f"{repository}@{digest}", hint="run again"
         )
-    return served
+    return found
 
 
 def make_index(manifests: Mapping[Platform, RegistryManifest]) -> tuple[bytes, str]:

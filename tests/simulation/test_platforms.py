@@ -57,6 +57,11 @@ def test_the_index_over_all_platforms_is_what_is_pinned(workshop: Workshop) -> N
     assert workshop.registry.resolve(TaggedImage(API, api.pinned.tag or "")) == api.pinned.digest
 
 
+def test_a_registry_that_serves_an_index_late_is_waited_for(workshop: Workshop) -> None:
+    workshop.registry.lag = 3
+    assert isinstance(workshop.release(API_ONLY).outcome, Opened)
+
+
 def test_the_engines_own_platform_is_tested_and_recorded(workshop: Workshop) -> None:
     result = workshop.release()
     (api,) = (image for image in result.release.images if image.name == "api")
