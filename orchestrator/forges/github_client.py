@@ -112,7 +112,8 @@ class GitHubClient:
                 where=self.where,
                 hint="unarchive it in its settings, or hand off to another repository",
             )
-        if (data.get("permissions") or {}).get("push") is False:
+        permissions = data.get("permissions")
+        if isinstance(permissions, dict) and permissions.get("push") is False:
             raise RemoteError(
                 "this token may read the repository, but not write to it",
                 where=self.where,
@@ -190,7 +191,8 @@ class GitHubClient:
     def _graphql(self) -> Iterator[None]:
         """GraphQL refuses a login in an answer with status 200."""
         try:
-            yield
+            with self.well_formed():
+                yield
         except GithubException as error:
             if not forbidden(error):
                 raise

@@ -27,6 +27,7 @@ _MERGEABLE = frozenset({"clean", "unstable", "has_hooks"})  # unstable: a check 
 _QUEUE = ("merge queue",)
 _MERGEABILITY_SECONDS = 60.0
 _ENABLED = "pullRequest { autoMergeRequest { enabledAt } }"
+_ASKED = {"id", "isMergeQueueEnabled", "isInMergeQueue", "autoMergeRequest"}
 _PULL = """query($owner: String!, $name: String!, $number: Int!) {
   repository(owner: $owner, name: $name) {
     pullRequest(number: $number) {
@@ -211,8 +212,9 @@ class GitHubMerging:
         """What only GraphQL tells: the node id, the queue, and whether auto-merge was asked for."""
         address = self._client.address
         variables = {"owner": address.owner, "name": address.name, "number": number}
-        found = (self._client.query(_PULL, variables).get("repository") or {}).get("pullRequest")
-        if not isinstance(found, dict):
+        repository = self._client.query(_PULL, variables).get("repository")
+        found = repository.get("pullRequest") if isinstance(repository, dict) else None
+        if not isinstance(found, dict) or not found.keys() >= _ASKED:
             raise RemoteError(f"GitHub does not tell about pull request #{number}", where=self._client.where)
         return found
 

@@ -102,7 +102,9 @@ class GitLabApi:
         wanted = {"per_page": min(most or PAGE, PAGE), **(query or {})}
         try:
             with self.asking():
-                found = list(islice(self.client.http_list(path, query_data=wanted, iterator=True), most or _MOST))
+                found: list[Json] = list(
+                    islice(self.client.http_list(path, query_data=wanted, iterator=True), most or _MOST)
+                )
         except (TypeError, LookupError):  # the library takes whatever it gets for a list
             raise self._no_list() from None
         if not all(isinstance(one, dict) for one in found):
