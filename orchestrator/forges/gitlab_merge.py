@@ -171,12 +171,12 @@ class Merger:
             return None
         if data.get("merge_when_pipeline_succeeds") is True:
             return AutoMerge.ENABLED
-        if _has_train(merge.settings) and status in {"mergeable", "ci_still_running"}:
-            return self._on_the_train(merge, there)
+        if status != "mergeable" and status not in _WAITS_FOR:
+            raise self._not_mergeable(there, status)
+        if _has_train(merge.settings):
+            return self._on_the_train(merge, there, status)
         if status == "mergeable":
             return AutoMerge.MERGED if self._merged(merge, there) else None
-        if status not in _WAITS_FOR:
-            raise self._not_mergeable(there, status)
         answer = self._asked(merge, there, {"auto_merge": True, "merge_when_pipeline_succeeds": True}, status)
         if answer is None:
             return None
@@ -221,7 +221,9 @@ class Merger:
                 hint="open it: GitLab shows there what is missing",
             )
 
-    def _on_the_train(self, merge: _Merge, there: PullRequest) -> AutoMerge | None:
+    def _on_the_train(self, merge: _Merge, there: PullRequest, status: str) -> AutoMerge | None:
+        """Now, or once its checks pass. Never by the other call: with auto-merge it passes the train by where the last
+        check has passed since we looked (gitlab-org/gitlab#593465)."""
         path = f"{self._api.path}/merge_trains/merge_requests/{merge.number}"
         if self._is_on_the_train(path):
             return AutoMerge.ENABLED
@@ -232,7 +234,7 @@ class Merger:
             return None
         except Declined as declined:
             if declined.status != 409:
-                self._count(merge, there, declined, "mergeable")
+                self._count(merge, there, declined, status)
             return None
         return AutoMerge.ENABLED
 

@@ -7,7 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.core.errors import ConfigurationError, Refused, RemoteError
-from orchestrator.forges.base import MergeMethod, NotMergeable, PullRequestMoved, PullRequestState, Routing
+from orchestrator.forges.base import (
+    AutoMerge,
+    MergeMethod,
+    NotMergeable,
+    PullRequestMoved,
+    PullRequestState,
+    Routing,
+)
 from orchestrator.forges.calls import Doubtful, LoginRefused
 from tests.integration.gitlab.worlds import BOT, MAIN, MERGE_REQUESTS, World, draft, head_of
 from tests.servers.forge_http import Call, Reply
@@ -278,6 +285,16 @@ def test_merge_queue_required(world: World) -> None:
     for _ in range(2):
         world.forge.merge_when_ready(opened.number, head_of(opened), MergeMethod.MERGE)
     assert world.project.train == [opened.number]
+    assert world.server.called(MERGE) == []
+
+
+def test_what_waits_for_an_approval_never_passes_the_train_by(world: World) -> None:
+    """GitLab merges at once what its other call asks for, where the approval has come since we looked."""
+    opened = world.opened()
+    world.project.merge_trains, world.project.approvals_required, world.project.pipeline = True, 1, "success"
+    asked = world.forge.merge_when_ready(opened.number, head_of(opened), MergeMethod.MERGE)
+    assert asked is AutoMerge.ENABLED
+    assert world.only.auto_merge
     assert world.server.called(MERGE) == []
 
 

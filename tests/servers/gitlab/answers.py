@@ -187,7 +187,9 @@ def add_to_train(server: FakeGitLab, call: Call, token: Token, project: Project,
     if asked.get("sha") and asked["sha"] != mr.sha:
         return message(409, f"SHA does not match HEAD of source branch: {mr.sha}")
     status = server.status(project, mr)
-    waits = status == "ci_still_running" and truth(asked.get("auto_merge") or asked.get("when_pipeline_succeeds"))
+    waits = status in {"ci_still_running", "not_approved"} and truth(
+        asked.get("auto_merge") or asked.get("when_pipeline_succeeds")
+    )
     if status != "mergeable" and not waits:
         return message(400, "Failed to add the merge request to the merge train")
     if waits:
