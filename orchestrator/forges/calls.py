@@ -70,6 +70,20 @@ class Pace:
     per_hour: int = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to talk to a forge. ``patience`` is for one that is ill, ``seconds`` for a whole operation with its waits for
+    limits."""
+
+    clock: Clock
+    ca_bundle: Path | None = None
+    patience: float = PATIENCE_SECONDS
+    seconds: float = DEADLINE_SECONDS
+    pace: Pace | None = None
+    limits: Limits | None = None
+    jitter: Jitter | None = None
+
+
 Explain = Callable[[Answer], HybridCIError | None]
 
 
@@ -80,29 +94,24 @@ class Calls:
         self,
         base: str,
         login: Login,
+        settings: Settings,
         *,
-        clock: Clock,
         explain: Explain = lambda _answer: None,
         headers: Mapping[str, str] | None = None,
-        ca_bundle: Path | None = None,
-        patience: float = PATIENCE_SECONDS,
-        seconds: float = DEADLINE_SECONDS,
-        pace: Pace | None = None,
-        limits: Limits | None = None,
-        jitter: Jitter | None = None,
         login_header: str = "Authorization",
     ) -> None:
-        """``explain`` turns a refusal (401, 403) into a better error than the general one.
-
-        ``patience`` is for a forge that is ill, ``seconds`` for everything, waits for limits included.
-        """
+        """``explain`` turns a refusal (401, 403) into a better error than the general one. Raises ConfigurationError
+        for an address that nothing may be sent to."""
         self.address = ForgeAddress(base)
-        self.clock = clock
-        self._login, self._explain = login, explain
-        self._patience, self._seconds, self._jitter = patience, seconds, jitter
-        self._pacer = _Pacer(clock, pace or Pace())
+        self.clock = settings.clock
+        self._login, self._explain, self._settings = login, explain, settings
+        self._pacer = _Pacer(settings.clock, settings.pace or Pace())
         self._exchanger = Exchanger(
-            self.address, ca_bundle=ca_bundle, headers=headers, limits=limits, login_header=login_header
+            self.address,
+            ca_bundle=settings.ca_bundle,
+            headers=headers,
+            limits=settings.limits,
+            login_header=login_header,
         )
 
     @property
@@ -121,7 +130,7 @@ class Calls:
         if outer is not None:
             yield outer
             return
-        deadline = Deadline(self.clock, self._seconds)
+        deadline = Deadline(self.clock, self._settings.seconds)
         token = _CURRENT.set(deadline)
         try:
             yield deadline
@@ -255,8 +264,8 @@ class Calls:
         )
 
     def _backoff(self, deadline: Deadline) -> Backoff:
-        patience = Deadline(self.clock, min(self._patience, deadline.remaining))
-        return Backoff(self.clock, patience, self._jitter)
+        patience = Deadline(self.clock, min(self._settings.patience, deadline.remaining))
+        return Backoff(self.clock, patience, self._settings.jitter)
 
 
 class _Failed(Exception):

@@ -7,13 +7,9 @@ operation with one deadline.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.core.secret import Secret
-from orchestrator.engine.clock import Clock
-from orchestrator.engine.retry import Jitter
 from orchestrator.forges.base import (
     AutoMerge,
     CommitStatus,
@@ -26,8 +22,7 @@ from orchestrator.forges.base import (
     Review,
     Routing,
 )
-from orchestrator.forges.calls import DEADLINE_SECONDS, PATIENCE_SECONDS, Calls, Login, Pace
-from orchestrator.forges.exchange import Limits
+from orchestrator.forges.calls import Calls, Login, Settings
 from orchestrator.forges.github_address import GitHubAddress
 from orchestrator.forges.github_client import HEADERS, GitHubClient
 from orchestrator.forges.github_commits import GitHubCommits
@@ -41,33 +36,12 @@ from orchestrator.forges.github_rules import GitHubRules
 from orchestrator.forges.github_verdicts import GitHubVerdicts
 
 
-@dataclass(frozen=True, slots=True)
-class GitHubSettings:
-    """How to talk to a GitHub. ``patience`` is for one that is ill, ``seconds`` for everything with its waits."""
-
-    clock: Clock
-    ca_bundle: Path | None = None
-    patience: float = PATIENCE_SECONDS
-    seconds: float = DEADLINE_SECONDS
-    pace: Pace | None = None
-    limits: Limits | None = None
-    jitter: Jitter | None = None
+class GitHubSettings(Settings):
+    """How to talk to a GitHub."""
 
     def calls(self, address: GitHubAddress, login: Login) -> Calls:
         """Calls to the API at that address with that login. Raises ConfigurationError for an unsafe address."""
-        return Calls(
-            address.api,
-            login,
-            clock=self.clock,
-            explain=explain,
-            headers=HEADERS,
-            ca_bundle=self.ca_bundle,
-            patience=self.patience,
-            seconds=self.seconds,
-            pace=self.pace,
-            limits=self.limits,
-            jitter=self.jitter,
-        )
+        return Calls(address.api, login, self, explain=explain, headers=HEADERS)
 
 
 def app_login(

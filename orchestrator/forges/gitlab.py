@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from orchestrator.core.errors import ConfigurationError
 from orchestrator.core.names import BranchName, CommitId, RepoPath
-from orchestrator.engine.clock import Clock
-from orchestrator.engine.retry import Jitter
 from orchestrator.forges.base import (
     AutoMerge,
     CommitStatus,
@@ -23,8 +19,7 @@ from orchestrator.forges.base import (
     Review,
     Routing,
 )
-from orchestrator.forges.calls import DEADLINE_SECONDS, PATIENCE_SECONDS, Calls, LoginRefused, Pace
-from orchestrator.forges.exchange import Limits
+from orchestrator.forges.calls import Calls, LoginRefused, Settings
 from orchestrator.forges.gitlab_address import GitLabAddress
 from orchestrator.forges.gitlab_api import GitLabApi, TokenLogin, explain_refusal, require_project
 from orchestrator.forges.gitlab_commits import Commits
@@ -32,38 +27,18 @@ from orchestrator.forges.gitlab_inspecting import GitLabInspecting
 from orchestrator.forges.gitlab_merge import Merger
 from orchestrator.forges.gitlab_people import People
 from orchestrator.forges.gitlab_requests import MergeRequests
-from orchestrator.forges.gitlab_shapes import Json, child
+from orchestrator.forges.gitlab_shapes import role
 
 _DEVELOPER = 30
 
 
-@dataclass(frozen=True, slots=True)
-class GitLabSettings:
-    """How to talk to a GitLab. ``patience`` is for one that is ill, ``seconds`` for a whole method with its waits."""
-
-    clock: Clock
-    ca_bundle: Path | None = None
-    patience: float = PATIENCE_SECONDS
-    seconds: float = DEADLINE_SECONDS
-    pace: Pace | None = None
-    limits: Limits | None = None
-    jitter: Jitter | None = None
+class GitLabSettings(Settings):
+    """How to talk to a GitLab."""
 
     def calls(self, address: GitLabAddress, login: TokenLogin) -> Calls:
         """Calls to the GitLab at that address with that login. Raises ConfigurationError for an unsafe address."""
-        return Calls(
-            address.base,
-            login,
-            clock=self.clock,
-            explain=partial(explain_refusal, login),
-            ca_bundle=self.ca_bundle,
-            patience=self.patience,
-            seconds=self.seconds,
-            pace=self.pace,
-            limits=self.limits,
-            jitter=self.jitter,
-            login_header=login.kind.header,
-        )
+        explain = partial(explain_refusal, login)
+        return Calls(address.base, login, self, explain=explain, login_header=login.kind.header)
 
 
 class GitLabForge:
@@ -109,7 +84,7 @@ class GitLabForge:
                 where=self._api.where,
                 hint="switch them on under Settings > General > Visibility, project features, permissions",
             )
-        level = _role(project)
+        level = role(project)
         if level is not None and level < _DEVELOPER:
             raise LoginRefused(
                 "the token's role in the project is too low to open a merge request",
@@ -230,11 +205,3 @@ class GitLabForge:
         for one that is at ``expected``: GitLab can't compare and swap."""
         with self._calls.operation():
             return self._commits.commit_on(branch, expected, edits, message)
-
-
-def _role(project: Json) -> int | None:
-    """The highest access level that GitLab tells; None when it tells none."""
-    permissions = child(project, "permissions")
-    told = [child(permissions, name).get("access_level") for name in ("project_access", "group_access")]
-    levels = [level for level in told if isinstance(level, int)]
-    return max(levels) if levels else None

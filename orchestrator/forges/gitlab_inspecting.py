@@ -14,7 +14,7 @@ from orchestrator.forges.base import ForgeFacts, LoginFacts, MergeMethod, TokenK
 from orchestrator.forges.calls import LoginRefused
 from orchestrator.forges.gitlab_api import Declined, GitLabApi, TokenLogin, require_project
 from orchestrator.forges.gitlab_api import TokenKind as Header
-from orchestrator.forges.gitlab_shapes import Json, child
+from orchestrator.forges.gitlab_shapes import Json, role
 from orchestrator.forges.limits import server_time
 
 _KNOWN_SCOPES = frozenset({"api", "read_api", "read_repository", "write_repository", "read_user", "self_rotate"})
@@ -75,21 +75,14 @@ class GitLabInspecting:
         )
 
 
-def _role(project: Json) -> int | None:
-    permissions = child(project, "permissions")
-    told = [child(permissions, name).get("access_level") for name in ("project_access", "group_access")]
-    levels = [level for level in told if isinstance(level, int)]
-    return max(levels) if levels else None
-
-
 def _lacking_role(project: Json) -> tuple[str, ...]:
-    role = _role(project)
-    return ("the role Developer",) if role is not None and role < _DEVELOPER else ()
+    level = role(project)
+    return ("the role Developer",) if level is not None and level < _DEVELOPER else ()
 
 
 def _needless_role(project: Json) -> tuple[str, ...]:
-    role = _role(project)
-    return ("the role Maintainer or Owner",) if role is not None and role >= _MAINTAINER else ()
+    level = role(project)
+    return ("the role Maintainer or Owner",) if level is not None and level >= _MAINTAINER else ()
 
 
 def _methods(project: Json) -> frozenset[MergeMethod] | None:

@@ -197,6 +197,13 @@ def given_text(description: str) -> str:
     return _DISARMED.sub("/", description)
 
 
+def role(project: Json) -> int | None:
+    """The highest access level in the project that GitLab tells of us; None when it tells none."""
+    permissions = child(project, "permissions")
+    told = [child(permissions, name).get("access_level") for name in ("project_access", "group_access")]
+    return max((level for level in told if isinstance(level, int)), default=None)
+
+
 # --- commits ---------------------------------------------------------------------------------------------------------
 
 
