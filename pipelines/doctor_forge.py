@@ -16,6 +16,7 @@ from orchestrator.manifests.options import ScanOptions
 from orchestrator.manifests.pins import find_pins
 from pipelines.doctor import Check, Rules, Scene, quietly
 from pipelines.doctor_machine import MACHINE
+from pipelines.preflight import refuse_pull_request_events
 
 _SOON = timedelta(days=7)
 _COMMITS = 5  # of the base branch, whose statuses are looked at
@@ -39,6 +40,19 @@ def _policy(scene: Scene) -> Iterator[Finding]:
     images = [Repository.parse(image.repository) for image in config.images.values()]
     policy.authorise(config.application, environment, images)
     yield Finding("policy", Severity.OK, f"{policy.origin}: {config.application} may hand off to {environment.name}")
+
+
+def _event(scene: Scene) -> Iterator[Finding]:
+    """Whether a release may be made by such a run at all; a person may stand anywhere."""
+    ci = scene.around.ci
+    if not ci.is_ci:
+        return
+    refuse_pull_request_events(ci)
+    source, rules = quietly(scene.tools.source), quietly(scene.rules)
+    ref = ci.ref or (f"refs/heads/{source.branch}" if source is not None and source.branch else None)
+    if rules is not None:
+        rules.policy.authorise_ref(scene.around.application.config.application, ref)
+    yield Finding("this run", Severity.OK, f"for {ref}" if ref else "for no branch or tag that is told")
 
 
 def _environments(scene: Scene) -> Iterator[Finding]:
@@ -278,6 +292,7 @@ CHECKS = (
     *MACHINE,
     Check("git login", _git_access, "changes are pushed there"),
     Check("policy", _policy, "a release goes by its rules"),
+    Check("this run", _event, "a release is made for the refs that the policy names, and for no pull request"),
     Check("environments", _environments, "a release pins images in their files"),
     Check("forge login", _login, "pull requests are opened with it"),
     Check("policy branch", _branch, "it holds the rules", needed=False),

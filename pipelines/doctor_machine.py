@@ -141,7 +141,8 @@ def _credentials(scene: Scene) -> Iterator[Finding]:
             waivers = enforce([signal], guard, pushes=True)
         except Refused as error:
             severity = Severity.REFUSAL if scene.around.ci.is_ci else Severity.WARNING
-            yield Finding("cluster credentials", severity, f"{signal.name}: {error.message}", why, error.details[0])
+            fix = f"{error.details[0].partition(': ')[2]}; {(error.hint or '').partition('; ')[2]}".rstrip("; ")
+            yield Finding("cluster credentials", severity, error.message, why, fix)
             continue
         text = f"waived: {waivers[0].reason}" if waivers else "the policy allows it where images are pushed"
         yield Finding("cluster credentials", Severity.OK, f"{signal.name} is here; {text}")

@@ -208,7 +208,9 @@ def test_a_key_that_does_not_sign_is_a_refusal(surgery: Surgery) -> None:
 
 def test_a_cluster_credential_is_refused_in_ci_and_warned_of_elsewhere(surgery: Surgery) -> None:
     surgery.signals = (Signal("KUBECONFIG", "unset it"),)
-    assert "KUBECONFIG" in surgery.only("cluster credentials", Severity.REFUSAL).what
+    found = surgery.only("cluster credentials", Severity.REFUSAL)
+    assert found.what == "this CI job holds a cluster credential: KUBECONFIG"
+    assert found.fix.startswith("unset it; or let the owners waive exactly it under guard.waivers in ")
     surgery.ci = CIEnvironment(None, branch="main")
     surgery.only("cluster credentials", Severity.WARNING)
 
@@ -225,6 +227,21 @@ def test_a_policy_that_forbids_the_application_is_a_refusal(surgery: Surgery) ->
     config = surgery.workshop.root / "hybrid-ci.yaml"
     config.write_text(config.read_text().replace("ghcr.io/acme/shop/api", "evil.example/shop/api"))
     assert surgery.bad()["policy"].severity is Severity.REFUSAL
+
+
+def test_a_run_for_a_pull_request_could_not_release(surgery: Surgery) -> None:
+    surgery.ci = CIEnvironment("github", None, "7/merge")
+    assert "pull request" in surgery.only("this run", Severity.REFUSAL).what
+
+
+def test_a_run_for_a_branch_that_the_policy_does_not_name_could_not_release(surgery: Surgery) -> None:
+    surgery.policy("version: 1\n", "version: 1\nrelease-refs: [main]\n")
+    surgery.ci = CIEnvironment("github", "main", ref="refs/heads/main")
+    assert surgery.bad() == {}
+    surgery.ci = CIEnvironment("github", "feature", ref="refs/heads/feature")
+    surgery.only("this run", Severity.REFUSAL)
+    surgery.ci = CIEnvironment(None)
+    assert "this run" not in surgery.bad()
 
 
 def test_a_missing_policy_is_one_finding_and_not_many(surgery: Surgery) -> None:
