@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from xml.sax.saxutils import quoteattr
 
+from orchestrator.ci.redact import redactor
 from orchestrator.core.release import TestResult
 from orchestrator.core.text import printable
 
@@ -40,4 +41,4 @@ def _case(test: TestResult) -> str:
 
 
 def _quoted(text: str) -> str:
-    return quoteattr(printable(text))
+    return quoteattr(redactor(printable(text)))  # what is quoted first would be no spelling of a secret that we know

@@ -57,10 +57,11 @@ class MatrixDocument(Part):
     def for_gitlab(self, config: str) -> str:
         """A child pipeline: a job an image, and one that joins their records. JSON, which YAML is a superset of.
 
-        The handoff is told what to wait for: a child pipeline does not know what its parent was started by.
+        The handoff is told what to wait for: a child pipeline does not know what its parent was started by. It runs in
+        the environment that the component's does, to which the GitOps token is scoped.
         """
         command = ["hybrid-ci", *(["--config", config] if config != "hybrid-ci.yaml" else [])]
-        jobs: dict[str, Any] = {"stages": ["build", "handoff"]}
+        jobs: dict[str, Any] = {"stages": ["build", "handoff"], "variables": {"GIT_DEPTH": "0"}}
         for image in self.images:
             record = f"records/{image.name}.json"
             jobs[f"build {image.name}"] = {
@@ -71,9 +72,10 @@ class MatrixDocument(Part):
         only = [word for image in (*self.images, *self.held) for word in ("--only", image.name)]
         if only:
             script = shlex.join([*command, "handoff", "--records", "records/*.json", *only])
+            environment = {"name": "gitops", "action": "access"}
+            jobs["hand off"] = {"stage": "handoff", "environment": environment, "script": [script]}
         else:
-            script = "echo 'this commit changes no image'"
-        jobs["hand off"] = {"stage": "handoff", "script": [script]}
+            jobs["hand off"] = {"stage": "handoff", "script": ["echo 'this commit changes no image'"]}
         return json.dumps(jobs, indent=2) + "\n"
 
 

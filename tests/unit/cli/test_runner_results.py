@@ -59,6 +59,8 @@ def test_gitlab_gets_a_child_pipeline_that_waits_for_all_records(capsys: Output)
         "hybrid-ci --config deploy/x.yaml build --image api --record records/api.json"
     ]
     assert jobs["build api"]["artifacts"] == {"paths": ["records/api.json"]}
+    assert jobs["hand off"]["environment"] == {"name": "gitops", "action": "access"}  # the token is scoped to it
+    assert jobs["variables"] == {"GIT_DEPTH": "0"}
     assert jobs["hand off"]["script"] == [
         "hybrid-ci --config deploy/x.yaml handoff --records 'records/*.json' --only api --only worker"
     ]
