@@ -71,3 +71,10 @@ def test_no_policy_is_written_for_what_can_be_no_branch(base: str, tmp_path: Pat
 
     with pytest.raises(ConfigurationError, match="not a branch name"):
         propose_policy(tmp_path, base)
+
+
+def test_an_applications_configuration_is_no_environment(tmp_path: Path) -> None:
+    (tmp_path / "hybrid-ci.yaml").write_text("version: 1\nimages:\n  api: {repository: ghcr.io/acme/api}\n")
+
+    with pytest.raises(ConfigurationError, match="no environment is recognised"):
+        propose_policy(tmp_path, "main")
