@@ -38,7 +38,7 @@ def rendered_between(repository: GitOpsRepository, before: RenderWish, after: Re
         return None, next(side for side in sides if isinstance(side, str))
     old, new = _paired(sides[0], sides[1])
     if not old and not new:
-        return None, "no file of it belongs to a kustomization or a Helm chart"
+        return None, "none of its files belongs to a kustomization or a Helm chart"
     return diff_rendered(old, new), None
 
 
