@@ -208,7 +208,7 @@ def _why_built(run: Run, options: ReleaseOptions, name: str) -> str:
     if run.pipeline.job.source.dirty:
         return "the work tree holds what no commit does"
     if known is None:
-        return "what goes into it can't be told before the build"
+        return "what goes into it is not known before the build"
     if known.tagged is None:
         return "nothing in the registry was built from the same"
     return f"{known.tagged.short} was built from the same, and its reuse is not allowed"

@@ -26,9 +26,9 @@ def resources_of(output: bytes, key: bytes) -> Iterator[tuple[str, str]]:
     try:
         document = load(output, _OPTIONS)
     except tree.Broken as error:
-        raise ConfigurationError(f"what was rendered is no YAML: {error}") from None
+        raise ConfigurationError(f"what was rendered is not YAML: {error}") from None
     if document.template is not None:
-        raise ConfigurationError("what was rendered is a template still")
+        raise ConfigurationError("what was rendered still is a template")
     seen: dict[str, int] = {}
     for root in document.roots:
         if not isinstance(root, tree.Mapping) or not root.pairs:

@@ -154,7 +154,7 @@ def _files(environment: Mapping[str, str], root: Path) -> Iterator[Signal]:
             yield Signal(f"~/{name}", f"delete {home}/{name} on the runner, or run the job as a user without it")
     for name in _SYSTEM_FILES:
         if _exists(root, name):
-            yield Signal(name, "run the job on a machine that is no cluster node")
+            yield Signal(name, "run the job on a machine that is not a node of the cluster")
     if environment.get("KUBERNETES_SERVICE_HOST") and _exists(root, _SERVICE_ACCOUNT):
         yield Signal("in-cluster service account", "set automountServiceAccountToken: false on the runner's pods")
 

@@ -61,7 +61,7 @@ def parse_since(text: str | None) -> datetime | None:
         return when.replace(tzinfo=UTC)
     if when is None or when.tzinfo is None:
         raise ConfigurationError(
-            f"{text!r} is no moment",
+            f"{text!r} is not a date or time",
             where="--since",
             hint="write a date as 2026-03-01, or a time as 2026-03-01T18:00Z",
         )

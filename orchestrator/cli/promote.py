@@ -131,7 +131,7 @@ def _seconds(text: str) -> float:
     """A length of time. Raises ConfigurationError."""
     match = _LENGTH.fullmatch(text)
     if match is None:
-        raise ConfigurationError(f"{text!r} is no length of time", where="--timeout", hint="write 90s, 30m or 2h")
+        raise ConfigurationError(f"{text!r} is not a length of time", where="--timeout", hint="write 90s, 30m or 2h")
     return int(match["number"]) * float(_UNITS[match["unit"]])
 
 

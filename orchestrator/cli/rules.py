@@ -44,7 +44,7 @@ def parse_expiry(text: str | None, now: datetime) -> datetime | None:
     match = _LENGTH.fullmatch(text)
     when = now + int(match["number"]) * _UNITS[match["unit"]] if match else _moment(text)
     if when <= now:
-        raise ConfigurationError("that has passed already", where=f"--expires {text}", hint="name a moment to come")
+        raise ConfigurationError("that is in the past", where=f"--expires {text}", hint="name a time in the future")
     return when.astimezone(UTC).replace(microsecond=0)
 
 
@@ -57,7 +57,7 @@ def _moment(text: str) -> datetime:
         return when.replace(tzinfo=UTC) + timedelta(days=1)
     if when is None or when.tzinfo is None:
         raise ConfigurationError(
-            f"{text!r} is no moment",
+            f"{text!r} is not a date or time",
             where="--expires",
             hint="write 12h, 2d or 1w, a date as 2026-03-01, or a time as 2026-03-01T18:00Z",
         )

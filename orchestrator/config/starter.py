@@ -173,7 +173,7 @@ def refuse_existing(file: Path, *, force: bool) -> None:
     """Before anybody is asked anything. Raises ConfigurationError."""
     if not force and (file.exists() or file.is_symlink()):
         raise ConfigurationError(
-            "there is a configuration already", where=str(file), hint="edit it, or write it anew with --force"
+            "there is a configuration already", where=str(file), hint="edit it, or overwrite it with --force"
         )
 
 

@@ -90,7 +90,7 @@ def several(failures: Sequence[Ended]) -> HybridCIError:
         f"{len(errors)} stages failed",
         where=names,
         details=details,
-        hint="each failure tells what to do about it",
+        hint="each failure above says what to do about it",
         causes=[error for _, error in errors],
     )
 

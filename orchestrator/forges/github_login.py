@@ -35,7 +35,9 @@ class BearerToken:
     def __init__(self, token: Secret | None) -> None:
         """Raises ConfigurationError for a token that is no header value."""
         if token is not None and not token.reveal().isprintable():
-            raise ConfigurationError("the token holds a line break or worse", where=token.source, hint="set it bare")
+            raise ConfigurationError(
+                "the token holds a line break or another control character", where=token.source, hint="set it bare"
+            )
         self._header = Secret(f"Bearer {token.reveal()}", token.source) if token is not None else None
 
     def authorization(self) -> Secret:

@@ -119,7 +119,7 @@ def _respect_a_hand(desk: Desk, environment: Environment, plan: ChangePlan, actu
             raise Conflict(
                 f"{commit.committer} moved a pin by hand while this change was on its way to it",
                 where=f"{desk.repository.url}, commit {commit.id.short}",
-                hint="nothing was written; if the change shall replace what was set by hand, run it again",
+                hint="nothing was written; if the change should replace what was set by hand, run it again",
                 details=[str(path) for path in sorted(moved, key=str)],
             )
 

@@ -64,7 +64,7 @@ def read_document(
     where = f"{repository}@{artifact}"
     if document.get("artifactType") != kind or _digest(document.get("subject"), where) != subject:
         raise RegistryLied(
-            "the artifact is no record of this image", where=where, details=[f"the image is {repository}@{subject}"]
+            "the artifact is not a record of this image", where=where, details=[f"the image is {repository}@{subject}"]
         )
     layers = document.get("layers")
     if not isinstance(layers, list) or len(layers) != 1:

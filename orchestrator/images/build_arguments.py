@@ -53,7 +53,7 @@ def check_build_arguments(arguments: Mapping[str, str], redact: Redactor, where:
                 f"the build argument {name} has the name of a secret",
                 where=where,
                 hint="a build argument stays readable in the image's history; fetch what needs the credential "
-                "before the build and COPY the result, or rename the argument when it is no secret",
+                "before the build and COPY the result, or rename the argument if it is not a secret",
             )
         if MASK in redact(value) and MASK not in value:
             raise SecretBuildArgument(

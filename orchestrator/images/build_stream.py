@@ -87,7 +87,7 @@ class BuildStream:
             try:
                 self.image = Digest(identity).value
             except InvalidReference:
-                raise RemoteError("the engine named the built image by something that is no digest") from None
+                raise RemoteError("the engine named the built image by something that is not a digest") from None
 
     def _failure(self, message: str) -> HybridCIError:
         if _NO_LOGIN.search(message):

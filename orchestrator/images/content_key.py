@@ -112,14 +112,14 @@ def named_bases(dockerfile: bytes, arguments: Mapping[str, str]) -> Mapping[str,
         raise NoKey(f"only the frontend {syntax} knows what the build takes", where="Dockerfile:1")
     for instruction in instructions(text):
         if _fetches(instruction):
-            raise NoKey("what ADD fetches can't be told before the build", where=f"Dockerfile:{instruction.line}")
+            raise NoKey("what ADD fetches is not known before the build", where=f"Dockerfile:{instruction.line}")
     found: dict[str, ImageReference] = {}
     for base in bases(text, arguments):
         try:
             found[base.name] = ImageReference.parse(base.name)
         except InvalidReference:
             raise NoKey(
-                f"the base image {base.written!r} can't be told before the build", where=f"Dockerfile:{base.line}"
+                f"the base image {base.written!r} is not known before the build", where=f"Dockerfile:{base.line}"
             ) from None
     return found
 

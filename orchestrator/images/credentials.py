@@ -213,7 +213,7 @@ def _login_of_entry(entry: Mapping[str, object], where: str) -> Login | None:
             username, _, password = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
         except (binascii.Error, UnicodeDecodeError):
             raise ConfigurationError(
-                "an entry of docker's configuration is no login", where=where, hint="run docker login again"
+                "an entry of docker's configuration is not a login", where=where, hint="run docker login again"
             ) from None
         password = password.strip("\0")
     if isinstance(username, str) and isinstance(password, str) and username and password:

@@ -357,7 +357,7 @@ def _events(stream: object, *, stream_ended: str) -> Iterator[Mapping[str, objec
     """The events of a stream, each a JSON object."""
     for event in cast(Iterator[object], stream):
         if not isinstance(event, Mapping):
-            raise RemoteError(f"{stream_ended} gave an answer that is no JSON object")
+            raise RemoteError(f"{stream_ended} gave an answer that is not a JSON object")
         yield event
 
 

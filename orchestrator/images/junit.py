@@ -73,13 +73,13 @@ def _read(content: bytes, where: str) -> JUnitReport:
         parser.Parse(content, True)
     except expat.ExpatError as error:
         raise ReportRefused(
-            f"the JUnit report is no well-formed XML: {expat.ErrorString(error.code)}",
+            f"the JUnit report is not well-formed XML: {expat.ErrorString(error.code)}",
             where=f"{where}:{error.lineno}",
         ) from None
     except (ValueError, LookupError):
         raise ReportRefused("the JUnit report has an encoding that is not known", where=where) from None
     if not counter.is_report:
-        raise ReportRefused("the file is no JUnit report: it has no testsuite", where=where)
+        raise ReportRefused("the file is not a JUnit report: it has no testsuite", where=where)
     return counter.report
 
 

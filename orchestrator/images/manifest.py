@@ -47,7 +47,7 @@ def read_manifest(content: bytes, media_type: str, where: str) -> RegistryManife
     kind = media_type.partition(";")[0].strip().lower()
     if kind not in ACCEPTED:
         raise RegistryLied(
-            f"the registry answered with the type {media_type[:100]!r}, which is no image manifest",
+            f"the registry answered with the type {media_type[:100]!r}, which is not an image manifest",
             where=where,
             hint="only Docker schema 2 and OCI images and indexes are supported",
         )
@@ -93,7 +93,7 @@ def _entries(document: Mapping[str, Any], where: str) -> tuple[PlatformManifest,
     found = []
     for entry in entries:
         if not isinstance(entry, Mapping):
-            raise RegistryLied("an entry of the index is no object", where=where)
+            raise RegistryLied("an entry of the index is not an object", where=where)
         platform = entry.get("platform")
         found.append(
             PlatformManifest(

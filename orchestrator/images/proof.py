@@ -44,7 +44,7 @@ def prove(tested: BuiltImage, evidence: Evidence, labels: Mapping[str, str] | No
     """Follow the chain from what is pushed to what was tested. Raises ProofBroken at the first link that breaks."""
     manifest = _platform_manifest(tested, evidence)
     if manifest.config is None:
-        raise _broken(tested, evidence, "the entry for the tested platform is no image manifest")
+        raise _broken(tested, evidence, "the entry for the tested platform is not an image manifest")
     names = {evidence.pushed.digest, manifest.digest, manifest.config}
     if tested.engine_id not in names:
         raise _broken(tested, evidence, f"its configuration is {manifest.config}")

@@ -139,7 +139,7 @@ def _check_schema(file: Path, content: bytes) -> None:
 def _read(file: Path) -> bytes:
     try:
         if not stat.S_ISREG(file.stat().st_mode):
-            raise ConfigurationError("this is no regular file", where=str(file), hint="name a record's file")
+            raise ConfigurationError("this is not a regular file", where=str(file), hint="name a record's file")
         with file.open("rb") as stream:
             content = stream.read(LARGEST + 1)
     except OSError as error:

@@ -36,7 +36,7 @@ class ImagePlan(Part):
     reason: str
     tests: str = Field(description="Whether it would be tested, and why.")
     digest: str | None = Field(description="What the registry serves under this tag now, if anything.")
-    key: str | None = Field(description="Content key; null where nobody looked, or it can't be told before the build.")
+    key: str | None = Field(description="Content key; null where nobody looked, or it is not known before the build.")
     key_digest: str | None = Field(description="What the registry serves under the content key now, if anything.")
     bases: dict[str, str] = Field(
         description="What it would be built upon: names in its Dockerfile, each with the digest that it has now, or "

@@ -111,7 +111,7 @@ def test_no_skip_and_a_project_that_reuses_nothing_say_so(workshop: Workshop) ->
 def test_what_can_not_be_told_before_the_build_is_said(workshop: Workshop) -> None:
     upon_a_base(workshop, "api", "unknown")
     api = image(plan(workshop), "api")
-    assert (api.action, api.reason, api.key) == ("build", "what goes into it can't be told before the build", None)
+    assert (api.action, api.reason, api.key) == ("build", "what goes into it is not known before the build", None)
 
 
 # --- what it stands on -------------------------------------------------------------------------------------------
