@@ -127,7 +127,7 @@ def test_semantic_versions_keep_an_environment_from_moving_backwards(tmp_path: P
         (("--from", "dev", "--to", "prod"), 2, "say which one goes"),
         (("--from", "dev", "--to", "prod", "--wave", "1", "--all-waves"), 2, "one wave, or all of them"),
         (("--from", "dev", "--to", "staging", "--skip", "dev"), 2, "needs its reason"),
-        (("--from", "dev", "--to", "staging", "--wait", "--timeout", "soon"), 2, "no length of time"),
+        (("--from", "dev", "--to", "staging", "--wait", "--timeout", "soon"), 2, "not a length of time"),
         (("--from", "dev", "--to", "staging", "--allow-unknown-order", " "), 2, "is no reason"),
         (("--from", "dev", "--to", "staging", "--image", "web"), 2, "no image 'web'"),
         (("--from", "dev", "--to", "staging", "--application", "../x"), 3, "is not an application's name"),

@@ -467,7 +467,7 @@ def test_a_file_that_is_no_record_is_named(tmp_path: Path, content: bytes, messa
 
 
 def test_a_folder_or_nothing_is_no_record(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no regular file"):
+    with pytest.raises(ConfigurationError, match="not a regular file"):
         read_build(tmp_path)
     with pytest.raises(ConfigurationError, match="can't be read"):
         read_build(tmp_path / "missing.json")

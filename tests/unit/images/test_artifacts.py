@@ -63,7 +63,7 @@ def test_a_rerun_with_nothing_new_to_say_attaches_nothing(registry: SimulatedReg
 def test_a_document_of_another_image_is_not_taken(registry: SimulatedRegistry) -> None:
     subject, other = image(registry), image(registry, "worker")
     theirs = attach(registry, other)
-    with pytest.raises(RegistryLied, match="no record of this image"):
+    with pytest.raises(RegistryLied, match="not a record of this image"):
         read_document(registry, REPOSITORY, theirs, subject.digest, KIND)
 
 

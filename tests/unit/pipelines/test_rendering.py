@@ -155,7 +155,7 @@ def test_a_tool_that_fails_says_why_without_our_folder(tool: Path) -> None:
 
 def test_output_that_can_not_be_read_is_not_shown(tool: Path) -> None:
     tool.write_text("#!/bin/sh\necho 'kind: Secret'\necho '  data: [unfinished'\n")
-    with pytest.raises(ConfigurationError, match="no YAML"):
+    with pytest.raises(ConfigurationError, match="not YAML"):
         render(files(), [RepoPath(OVERLAY)])
 
 
