@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.core.image import ImageReference, Repository
+from orchestrator.manifests.elsewhere import mentioned
 from orchestrator.manifests.mention import mentions
 from orchestrator.manifests.pins import Edit, Pin, ScanOptions, Unresolved, find_pins
 from pipelines.local_arguments import NamedImage
@@ -38,11 +39,21 @@ def leftovers(
     if options.places or options.containers or (options.arguments and options.embedded):
         return
     done = {pin.at for edit in edits for pin in edit.pins}
+    asked: set[str] = set()
     for pin in find_pins(file.path, file.content, replace(plain, arguments=True, embedded=True)).pins:
-        if pin.image.repository in repositories and pin.at not in done and _outer(pin.place) not in told:
-            reason = _reason(pin, options)
-            if reason is not None:
-                yield Unresolved(pin.path, pin.line, pin.place, reason, text=pin.text)
+        reason = _reason(pin, options)
+        if pin.image.repository in repositories and reason and pin.at not in done and _outer(pin.place) not in told:
+            asked.add(_outer(pin.place))
+            yield Unresolved(pin.path, pin.line, pin.place, reason, text=pin.text)
+    for one in mentioned(file.path, file.content, repositories, plain):
+        if not (_lies_in(one.at, done) or _lies_in(one.place, told | asked)):
+            reason = f"it is no place where images are looked for; --at '{one.place}' edits it"
+            yield Unresolved(file.path, one.line, one.place, reason, text=one.text)
+
+
+def _lies_in(place: str, others: Collection[str]) -> bool:
+    """The place is one of the others, or below one."""
+    return place in others or any(place.startswith((f"{other}.", f"{other}[")) for other in others)
 
 
 def _all_edited(content: bytes, repositories: Sequence[Repository], pins: Sequence[Pin]) -> bool:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from orchestrator.core.change import FileEdit
@@ -207,7 +207,8 @@ def _image_edits(request: Request, file: LocalFile, content: bytes) -> Iterator[
                 yield (edit := add_image(file.path, content, spelled, image, spelled, options))
                 content = edit.after
     for named in request.names:
-        edit = set_images(file.path, content, (named.image,), replace(options, names=(named.name,)))
+        only = replace(options, names=(named.name,))
+        edit = set_images(file.path, content, (named.image,), only, spelled=named.spelled)
         if may_add and not edit.pins:
             edit = add_image(file.path, content, named.name, named.image, named.spelled, options)
         yield edit
@@ -242,7 +243,7 @@ def _check_found(request: Request, result: LocalEdits, kept: Sequence[LocalFile]
     raise ConfigurationError(
         f"no pin of {', '.join(missing)} was found",
         where=_looked_at(request.paths, result.files),
-        details=list(islice(_hints(kept, request.options), _HINTED)),
+        details=list(dict.fromkeys(islice(chain(map(_told, result.left), _hints(kept, request.options)), _HINTED))),
         hint=_advice(kept),
     )
 
@@ -260,9 +261,13 @@ def _advice(kept: Sequence[LocalFile]) -> str:
     return "'hybrid-ci pins' lists what is there; places that name no repository need --target, others --at"
 
 
+def _told(problem: Unresolved) -> str:
+    return f"{problem.where}: {problem.reason}"
+
+
 def _hints(kept: Sequence[LocalFile], options: ScanOptions) -> Iterator[str]:
     """What the files that speak of the image hold instead."""
     for file in kept:
         findings = find_pins(file.path, file.content, replace(options, places=(), containers=(), names=()))
-        yield from (f"{problem.where}: {problem.reason}" for problem in findings.unresolved)
+        yield from map(_told, findings.unresolved)
         yield from (f"{pin.where}: {pin.image}" for pin in findings.pins)

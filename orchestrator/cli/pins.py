@@ -31,6 +31,9 @@ def pins(
     ] = None,
     arguments: Annotated[bool, typer.Option("--arguments", help="Also args, command and env of containers.")] = False,
     embedded: Annotated[bool, typer.Option("--embedded", help="Also YAML inside block texts.")] = False,
+    max_size: Annotated[
+        int, typer.Option(metavar="MIB", min=1, max=64, help="Read files up to this size; more takes more time.")
+    ] = 1,
     stdin_name: Annotated[
         str, typer.Option(metavar="FILE", help="What the standard input is called; its name can decide the format.")
     ] = "-",
@@ -48,7 +51,7 @@ def pins(
 
     options = ScanOptions(
         targets=tuple(parse_target(text) for text in targets or ()), arguments=arguments, embedded=embedded
-    )
+    ).up_to(max_size)
     wanted = [parse_repository(text, f"--image {text}") for text in image or ()]
     named = parse_stdin_name(stdin_name)
     print_pins(list_pins([to_path(text) for text in paths], options, wanted, stdin_name=named), output)

@@ -49,6 +49,9 @@ def set_image(
     add: Annotated[
         bool, typer.Option("--add", help="Add the entry that a kustomization named by path, or by its folder, lacks.")
     ] = False,
+    max_size: Annotated[
+        int, typer.Option(metavar="MIB", min=1, max=64, help="Read files up to this size; more takes more time.")
+    ] = 1,
     stdin_name: Annotated[
         str, typer.Option(metavar="FILE", help="What the standard input is called; its name can decide the format.")
     ] = "-",
@@ -81,7 +84,7 @@ def set_image(
         arguments=in_arguments,
         embedded=embedded,
         add_tag=not tagged_only,
-    )
+    ).up_to(max_size)
     request = Request(
         asked.paths,
         asked.images,

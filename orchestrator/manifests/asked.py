@@ -12,6 +12,7 @@ from operator import attrgetter
 
 from orchestrator.core.image import ImageReference, InvalidReference, Repository
 from orchestrator.core.names import RepoPath
+from orchestrator.manifests.document import Document
 from orchestrator.manifests.embedded import inside
 from orchestrator.manifests.formats.common import Found, Scan
 from orchestrator.manifests.formats.keys import is_image_key
@@ -121,7 +122,7 @@ def marked(scan: Scan) -> Iterator[Found]:
     text = scan.document.text
     if "hybrid-ci:" not in text or not scan.options.markers:
         return
-    scalars = Scalars(scan.document.roots)
+    scalars = Scalars(scan.document)
     for match in MARKER.finditer(text):
         node = scalars.beside(text, match.start())
         repository = marked_repository(match["image"])
@@ -142,7 +143,7 @@ def policies(scan: Scan) -> Iterator[Found]:
     document = scan.document
     if not document.has_policies:
         return
-    scalars = Scalars(document.roots)
+    scalars = Scalars(document)
     for match in POLICY.finditer(document.text):
         node = scalars.beside(document.text, match.start())
         if node is None or node.style in ("|", ">") or untouchable(node) is not None:
@@ -174,9 +175,8 @@ def marked_repository(text: str) -> Repository | None:
 class Scalars:
     """The scalars of a file by where they end, to find the one that a comment stands behind."""
 
-    def __init__(self, roots: list[Node]) -> None:
-        nodes = [node for root in roots for node in walk(root) if isinstance(node, Scalar)]
-        self.nodes = sorted(nodes, key=lambda node: node.end)
+    def __init__(self, document: Document) -> None:
+        self.nodes = [node for node in document.order if type(node) is Scalar]  # none begins before another ends
         self.ends = [node.end for node in self.nodes]
 
     def beside(self, text: str, comment: int) -> Scalar | None:

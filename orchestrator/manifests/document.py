@@ -40,6 +40,10 @@ class Unreadable(Broken):
     """A file is no readable manifest: too large, too deep, not UTF-8, not YAML."""
 
 
+class TooLarge(Unreadable):
+    """A file has more bytes than the options allow."""
+
+
 class Template(Broken):
     """A file is a template that is not rendered yet, so it is no YAML."""
 
@@ -100,10 +104,9 @@ class Document:
         """Every alias in the file that stands for this very node."""
         if self._aliases is None:
             self._aliases = {}
-            for root in self.roots:
-                for found in walk(root):
-                    if type(found) is Alias and found.target is not None:
-                        self._aliases.setdefault(id(found.target), []).append(found)
+            for found in self.order:
+                if type(found) is Alias and found.target is not None:
+                    self._aliases.setdefault(id(found.target), []).append(found)
         return self._aliases.get(id(node), [])
 
 
@@ -116,7 +119,7 @@ def position(text: str, index: int) -> tuple[int, int]:
 def check_bytes(content: bytes, options: ScanOptions) -> None:
     """Size, encoding and nesting, on the bytes alone. Raises Unreadable."""
     if len(content) > options.size:
-        raise Unreadable(f"it has {len(content)} bytes, more than the limit of {options.size}")
+        raise TooLarge(f"it has {len(content)} bytes, more than the limit of {options.size}")
     for mark, name in _OTHER_ENCODINGS:
         if content.startswith(mark):
             raise Unreadable(f"it is encoded as {name}, not as UTF-8", 0)

@@ -20,7 +20,7 @@ from orchestrator.manifests.tree import Mapping, Node, Scalar
 class Wanted:
     """The tag, the digest, or both that a pin shall have.
 
-    ``repository`` is taken only where an entry was chosen by its own name and may be renamed.
+    ``repository``, as it is to be written, is taken only where an entry was chosen by its own name and may be renamed.
     """
 
     tag: str | None
@@ -195,7 +195,8 @@ class KustomizeEntry:
         return self._rename(text, wanted) + self._plan_version(text, wanted)
 
     def _renamed(self, wanted: Wanted) -> bool:
-        return bool(wanted.repository) and wanted.repository != str(self.image.repository)
+        renamed = parse(wanted.repository)
+        return renamed is not None and renamed.repository != self.image.repository
 
     def _rename(self, text: str, wanted: Wanted) -> list[Step]:
         if not self._renamed(wanted):

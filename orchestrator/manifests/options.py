@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.core.environment import Target
 
@@ -35,6 +35,11 @@ class ScanOptions:
     markers: bool = True
     arguments: bool = False
     embedded: bool = False
+
+    def up_to(self, mebibytes: int) -> ScanOptions:
+        """The same for files of this size: what may be in them grows along, and so does the time that they take."""
+        nodes, references = DEFAULT.nodes * mebibytes, DEFAULT.references * mebibytes
+        return replace(self, size=DEFAULT.size * mebibytes, nodes=nodes, references=references)
 
 
 DEFAULT = ScanOptions()

@@ -15,7 +15,7 @@ from orchestrator.core.errors import ConfigurationError, Refused
 from orchestrator.core.image import ImageReference, PinnedImage, Repository
 from orchestrator.core.names import RepoPath
 from orchestrator.core.patterns import matches
-from orchestrator.manifests.document import Document, Template, Unreadable, decode, load, position
+from orchestrator.manifests.document import Document, Template, TooLarge, Unreadable, decode, load, position
 from orchestrator.manifests.embedded import Embedded
 from orchestrator.manifests.formats.common import Scan
 from orchestrator.manifests.forms import Wanted
@@ -89,10 +89,18 @@ def set_image(
 
 
 def set_images(
-    path: RepoPath, content: bytes, images: Sequence[ImageReference | PinnedImage], options: ScanOptions = DEFAULT
+    path: RepoPath,
+    content: bytes,
+    images: Sequence[ImageReference | PinnedImage],
+    options: ScanOptions = DEFAULT,
+    *,
+    spelled: str | None = None,
 ) -> Edit:
-    """The same for several images at once: all of them, or an error."""
-    wanted = _wanted(images)
+    """The same for several images at once: all of them, or an error.
+
+    ``spelled`` is how the repository is written where an entry of ``options.names`` has to be renamed.
+    """
+    wanted = _wanted(images, spelled)
     unchanged = Edit(path, content, content)
     if options.names and len(wanted) != 1:
         raise ConfigurationError("named entries are set to one image at a time")
@@ -112,10 +120,10 @@ def set_images(
         return _edit(found, content, chosen, wanted)
 
 
-def _wanted(images: Sequence[ImageReference | PinnedImage]) -> dict[Repository, Wanted]:
+def _wanted(images: Sequence[ImageReference | PinnedImage], spelled: str | None) -> dict[Repository, Wanted]:
     wanted: dict[Repository, Wanted] = {}
     for image in images:
-        this = Wanted(image.tag, image.digest, str(image.repository))
+        this = Wanted(image.tag, image.digest, spelled or str(image.repository))
         if this.tag is None and this.digest is None:
             raise ConfigurationError(f"{image} has neither a tag nor a digest", hint="write repository:tag@sha256:…")
         if wanted.setdefault(image.repository, this) != this:
@@ -278,7 +286,7 @@ def _broken(path: RepoPath, content: bytes, error: Broken) -> ConfigurationError
     return ConfigurationError(
         f"the manifest can't be read: {problem.reason}",
         where=problem.where,
-        hint="correct the file; nothing was changed",
+        hint=f"{'raise --max-size' if isinstance(error, TooLarge) else 'correct the file'}; nothing was changed",
     )
 
 

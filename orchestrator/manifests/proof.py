@@ -106,6 +106,7 @@ def _json_tokens(text: str) -> Callable[[], Any]:
 def _compare(expected: list[Token | _Fresh], following: Callable[[], Any], writes: dict[int, list[Write]]) -> None:
     """Each token against the next event. Unchanged scalars are most of them, so they take the short way."""
     scalar_event = yaml.ScalarEvent
+    compared: set[int] = set()
     for old in expected:
         new = following()
         kind = type(new)
@@ -118,11 +119,13 @@ def _compare(expected: list[Token | _Fresh], following: Callable[[], Any], write
                 or old.style != (new.style or None)
                 or old.tag != new.tag
                 or old.anchor != new.anchor
-                or id(old) in writes
             ):
                 _compare_written(old, new, writes.get(id(old)))
+                compared.add(id(old))
         elif old is not END or kind not in _ENDS:
             _compare_other(old, new)
+    if len(compared) != len(writes):
+        raise NotProven("a value that was to change stands there as before")
     rest = following()
     while type(rest) in _IGNORED:
         rest = following()

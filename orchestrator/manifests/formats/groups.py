@@ -126,6 +126,8 @@ def _read(scan: Scan, mapping: Mapping, group: Group, owners: Table[int, int]) -
 
 def _is_unreadable(scan: Scan, roles: dict[str, Node], parts: Parts) -> bool:
     """A part is no text, so the others alone would tell of another reference; reported where an image is named."""
+    if len(parts) == len(roles):
+        return False
     missing = {role: node for role, node in roles.items() if role not in parts and role not in _LABELS}
     named = not parts.keys().isdisjoint({*REPOSITORIES, *NAMES})
     for role, node in missing.items():

@@ -16,7 +16,7 @@ from orchestrator.manifests.tree import Mapping, Node, Scalar, Sequence, resolve
 
 Skip = Callable[[Mapping, Scalar], bool]
 # What describes or selects, and never runs an image, whatever its keys are called.
-_DESCRIPTIONS = frozenset({"labels", "annotations", "matchLabels", "nodeSelector", "commonLabels", "commonAnnotations"})
+DESCRIPTIONS = frozenset({"labels", "annotations", "matchLabels", "nodeSelector", "commonLabels", "commonAnnotations"})
 
 
 def skip_nothing(_mapping: Mapping, _key: Scalar) -> bool:
@@ -50,7 +50,7 @@ def references(scan: Scan, root: Node, skip: Skip = skip_nothing) -> Iterator[Fo
                 groups.setdefault(role[0], {})[role[1]] = value
             elif key.value == "<<":
                 merges = is_merge(key)
-            if nested and key.value not in _DESCRIPTIONS and not skip(node, key):
+            if nested and key.value not in DESCRIPTIONS and not skip(node, key):
                 children.append(value)
                 if is_image_key(key.value):
                     inside.add(id(value))
@@ -72,7 +72,7 @@ def walk_mappings(root: Node, skip: Skip) -> Iterator[Mapping]:
             for key, value in reversed(node.pairs):
                 kind = type(value)
                 if (kind is Mapping or kind is Sequence) and not (
-                    type(key) is Scalar and (key.value in _DESCRIPTIONS or skip(node, key))
+                    type(key) is Scalar and (key.value in DESCRIPTIONS or skip(node, key))
                 ):
                     stack.append(value)
         elif type(node) is Sequence:

@@ -218,6 +218,49 @@ def test_what_was_left_alone_is_told_and_counted_in_json(file: Path) -> None:
     assert json.loads(set_image("ghcr.io/acme/api:v2", ".", "--output", "json").stdout)["unresolved"] == [place]
 
 
+def test_a_value_that_no_rule_takes_for_a_pin_is_told_with_the_way_to_edit_it(file: Path) -> None:
+    with file.open("a") as out:
+        out.write("data: {runner: 'ghcr.io/acme/api:v0', other: 'ghcr.io/acme/api-worker:v0'}\n")
+        out.write("annotations: {was: 'ghcr.io/acme/api:v0'}\nghcr.io/acme/api:v0: key\n")
+    result = set_image("ghcr.io/acme/api:v2", ".")
+    told = [line for line in result.stderr.splitlines() if line.startswith("not changed:")]
+    assert told == [
+        "not changed: app.yaml:4: it is no place where images are looked for; --at 'doc[0].data.runner' edits it"
+        " (ghcr.io/acme/api:v0)"
+    ]
+    assert set_image("ghcr.io/acme/api:v2", ".", "--at", "doc[0].data.runner").exit_code == 0
+    assert "runner: 'ghcr.io/acme/api:v2'" in file.read_text()
+
+
+def test_an_image_that_stands_only_where_none_is_looked_for_is_an_error_that_tells_the_place(file: Path) -> None:
+    file.write_text("data:\n  runner: ghcr.io/acme/runner:v0\n")
+    with pytest.raises(ConfigurationError) as error:
+        set_image("ghcr.io/acme/runner:v2", ".")
+    assert "app.yaml:2: it is no place where images are looked for; --at 'doc[0].data.runner' edits it" in (
+        error.value.details
+    )
+
+
+def test_a_file_beyond_the_limit_is_read_when_the_limit_is_raised(file: Path) -> None:
+    with file.open("a") as out:
+        out.write("# filled\n" * 150_000)
+    with pytest.raises(ConfigurationError, match="more than the limit") as error:
+        set_image("ghcr.io/acme/api:v2", ".")
+    assert "--max-size" in error.value.hint
+    assert set_image("ghcr.io/acme/api:v2", ".", "--max-size", "2").exit_code == 0
+    assert "ghcr.io/acme/api:v2" in file.read_text()
+    assert "ghcr.io/acme/api:v2" in pins(".", "--max-size", "2").stdout
+
+
+def test_a_renamed_entry_gets_the_name_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("kustomization.yaml").write_text("images:\n- name: app\n  newTag: v1\n")
+    assert set_image("app=acme/api:v2", "kustomization.yaml").exit_code == 0
+    assert Path("kustomization.yaml").read_text() == "images:\n- name: app\n  newName: acme/api\n  newTag: v2\n"
+    assert set_image("app=docker.io/acme/api:v3", "kustomization.yaml").exit_code == 0
+    assert Path("kustomization.yaml").read_text() == "images:\n- name: app\n  newName: acme/api\n  newTag: v3\n"
+
+
 def test_edits_as_json_have_a_stable_schema(file: Path) -> None:
     report = json.loads(
         set_image("ghcr.io/acme/api:v2", "--set", "worker.image.tag=v2", ".", "--output", "json").stdout
