@@ -57,6 +57,17 @@ def test_an_entry_with_a_field_that_holds_no_text_is_reported_and_gets_no_second
     assert edit(content, f"acme/api:v2@{DIGEST}", path="kustomization.yaml") == content
 
 
+@pytest.mark.parametrize(
+    "address", ["kafka:9092", "http://kafka:9092", "https://kafka:v1", "tcp://kafka:9092", "kafka:80"]
+)
+def test_the_address_of_a_service_in_an_argument_is_no_image(address: str) -> None:
+    content = f"containers:\n- name: a\n  args: ['--to={address}', 'kafka:3', 'docker://kafka:v1', 'kafka:20240901']\n"
+    after = edit(content.encode(), "kafka:4", arguments=True).decode()
+    assert after == content.replace("'kafka:3'", "'kafka:4'").replace("docker://kafka:v1", "docker://kafka:4").replace(
+        "kafka:20240901", "kafka:4"
+    )
+
+
 def test_a_chart_of_a_kustomization_is_no_image_and_its_values_are() -> None:
     content = b"""\
 helmCharts:
