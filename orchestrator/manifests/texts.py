@@ -16,6 +16,7 @@ _CANDIDATE = re.compile(
     r"(?![A-Za-z0-9_/:@{$])"
 )
 _PORTS = 65535
+_MOVING = frozenset({"latest", "stable", "edge", "nightly", "dev", "main", "master", "alpine", "slim"})
 
 
 def references_in(text: str) -> Iterator[tuple[int, int, ImageReference]]:
@@ -24,11 +25,19 @@ def references_in(text: str) -> Iterator[tuple[int, int, ImageReference]]:
         if ":" not in match[0] and "@" not in match[0]:
             continue
         image = parse(match[0])
-        if image is not None and not _is_address(match[0]) and (image.tag is not None or image.digest is not None):
+        if image is not None and (image.digest is not None or (image.tag is not None and _is_likely(match[0]))):
             yield match.start(), match.end(), image
 
 
-def _is_address(text: str) -> bool:
-    """``kafka:9092`` is a host with its port, and ``node:22`` an image: few images have tags that look like ports."""
-    host, _, port = text.partition(":")
-    return "/" not in host and port.isdecimal() and (port == "80" or 100 <= int(port[:6]) <= _PORTS)
+def _is_likely(text: str) -> bool:
+    """A word with a tag, as images of Docker Hub are written, may be something else in a text.
+
+    ``kafka:9092`` is a host with its port, ``redis:redis`` a user with its group, ``minecraft:item`` a name with its
+    namespace; ``node:22`` and ``redis:alpine`` are images.
+    """
+    name, _, tag = text.partition(":")
+    if "/" in text:
+        return True
+    if tag.isdecimal():
+        return tag != "80" and not 100 <= int(tag[:6]) <= _PORTS
+    return name != tag and (any(c.isdecimal() for c in tag) or tag in _MOVING)

@@ -58,9 +58,18 @@ def test_an_entry_with_a_field_that_holds_no_text_is_reported_and_gets_no_second
 
 
 @pytest.mark.parametrize(
-    "address", ["kafka:9092", "http://kafka:9092", "https://kafka:v1", "tcp://kafka:9092", "kafka:80"]
+    "address",
+    [
+        "kafka:9092",
+        "http://kafka:9092",
+        "https://kafka:v1",
+        "tcp://kafka:9092",
+        "kafka:80",
+        "kafka:kafka",
+        "kafka:item",
+    ],
 )
-def test_the_address_of_a_service_in_an_argument_is_no_image(address: str) -> None:
+def test_an_address_or_an_owner_in_an_argument_is_no_image(address: str) -> None:
     content = f"containers:\n- name: a\n  args: ['--to={address}', 'kafka:3', 'docker://kafka:v1', 'kafka:20240901']\n"
     after = edit(content.encode(), "kafka:4", arguments=True).decode()
     assert after == content.replace("'kafka:3'", "'kafka:4'").replace("docker://kafka:v1", "docker://kafka:4").replace(
