@@ -34,7 +34,7 @@ _TAG_FOLDERS = frozenset({"image-tags", "imagetags", "image_tags", "image-versio
 _NOT_ENVIRONMENTS = frozenset({"base", "bases", "common", "shared", "components", "component", "default", "templates"})
 _MANIFEST = re.compile(r".*\.(?:ya?ml|json)\Z", re.DOTALL)
 _VALUES_FILES = (
-    re.compile(r"values[-._](?P<env>[A-Za-z0-9][A-Za-z0-9_-]*)\.ya?ml"),
+    re.compile(r"(?:.+[-._])?values[-._](?P<env>[A-Za-z0-9][A-Za-z0-9_-]*)\.ya?ml"),
     re.compile(r"(?P<env>[A-Za-z0-9][A-Za-z0-9_-]*)[-.]values\.ya?ml"),
 )
 _STEM = re.compile(r"(?P<env>[A-Za-z0-9][A-Za-z0-9_-]*)\.ya?ml")
@@ -46,6 +46,12 @@ _REGION = re.compile(
     re.IGNORECASE,
 )
 _COMPONENT = re.compile(rb"^kind:\s*[\"']?Component\b", re.MULTILINE)
+
+
+# Layouts in which a name may be that of anything: ``letsencrypt-staging.yaml``, ``network-policies-test/``.
+_FREE = frozenset({"folders", "files", "settings-files"})
+_SEPARATOR = re.compile(r"[-_/]")
+_NUMBERED = re.compile(r"[a-z]{0,4}\d+[a-z]?")
 
 
 class Confidence(StrEnum):
@@ -128,11 +134,22 @@ def rank_of(name: str) -> int:
     lowered = name.lower()
     if lowered in _RANK:
         return _RANK[lowered]
-    parts = re.split(r"[-_/]", lowered)
+    parts = _SEPARATOR.split(lowered)
     ranks = [_RANK[part] for part in parts if part in _RANK]
     if "non" in parts and _RANK["prod"] in ranks:
         return _RANK["nonprod"]
     return max(ranks, default=_UNKNOWN_RANK)
+
+
+def _is_known(layout: str, name: str) -> bool:
+    """A usual name; where anything may stand, one of usual names, regions and numbers alone."""
+    if rank_of(name) == _UNKNOWN_RANK or layout not in _FREE:
+        return rank_of(name) != _UNKNOWN_RANK
+    words = _SEPARATOR.split(name.lower())
+    return name.lower() in _RANK or all(
+        word in _RANK or word in ("non", "pre") or _REGION.fullmatch(word) or _NUMBERED.fullmatch(word)
+        for word in words
+    )
 
 
 def discover(files: Mapping[RepoPath, bytes] | Iterable[RepoPath]) -> tuple[Proposal, ...]:
@@ -283,9 +300,9 @@ def _proposal(
     contents: Mapping[RepoPath, bytes],
 ) -> Proposal:
     layout = found[0].layout
-    known = rank_of(name) != _UNKNOWN_RANK
+    known = _is_known(layout, name)
     siblings = set().union(*(beside[layout, one.before] for one in found))
-    related = sorted(other for other in siblings if other != name and rank_of(other) != _UNKNOWN_RANK)
+    related = sorted(other for other in siblings if other != name and _is_known(layout, other))
     notes = sorted({one.note for one in found if one.note})
     confidence = _confidence(layout, known, bool(related), bool(notes))
     evidence = [f"{len(found)} file{'s' if len(found) != 1 else ''} in the layout {layout!r}, such as {found[0].file}"]

@@ -198,6 +198,23 @@ TRAPS = {
     "templates of a chart": (["charts/api/templates/prod.yaml", "docs/prod/x.yaml"], {}),
     "hidden folders": ([".github/workflows/prod.yaml", ".argocd/envs/prod/x.yaml"], {}),
     "a schema of values": (["chart/values-schema.yaml"], {"schema": ("chart/values-schema.yaml", LOW)}),
+    "files of something for each environment": (
+        ["tls/issuer-staging.yaml", "tls/issuer-prod.yaml", "net/policies-test/a.yaml", "net/policies-prod/a.yaml"],
+        {
+            "issuer-prod": ("tls/issuer-prod.yaml", LOW),
+            "issuer-staging": ("tls/issuer-staging.yaml", LOW),
+            "policies-prod": ("net/policies-prod", LOW),
+            "policies-test": ("net/policies-test", LOW),
+        },
+    ),
+    "files of environments in places": (
+        ["api/prod-eu-1.yaml", "api/non-prod.yaml", "web/prod-eu-1.yaml", "web/non-prod.yaml"],
+        {"non-prod": ("{application}/non-prod.yaml", HIGH), "prod-eu-1": ("{application}/prod-eu-1.yaml", HIGH)},
+    ),
+    "values of a chart of another name": (
+        ["charts/redis-values-dev.yaml", "charts/redis-values-prod.yaml"],
+        {"dev": ("charts/redis-values-dev.yaml", HIGH), "prod": ("charts/redis-values-prod.yaml", HIGH)},
+    ),
     "a cluster of any name": (["clusters/atlas/flux.yaml"], {"atlas": ("clusters/atlas", MEDIUM)}),
     "files that are no manifests": (["envs/prod/main.tf", "overlays/prod/README.md"], {}),
 }
