@@ -142,9 +142,16 @@ def rank_of(name: str) -> int:
 
 
 def _is_known(layout: str, name: str) -> bool:
-    """A usual name; where anything may stand, one of usual names, regions and numbers alone."""
-    if rank_of(name) == _UNKNOWN_RANK or layout not in _FREE:
-        return rank_of(name) != _UNKNOWN_RANK
+    """A usual name, or one with other words where folders are made for environments: ``overlays/shop-prod``.
+
+    ``overlays/tech-preview`` is a variant of what it installs.
+    """
+    rank = rank_of(name)
+    return rank != _UNKNOWN_RANK and (_is_exact(name) or (layout not in _FREE and rank > 0))
+
+
+def _is_exact(name: str) -> bool:
+    """The words are usual names, regions and numbers, and no others."""
     words = _SEPARATOR.split(name.lower())
     return name.lower() in _RANK or all(
         word in _RANK or word in ("non", "pre") or _REGION.fullmatch(word) or _NUMBERED.fullmatch(word)

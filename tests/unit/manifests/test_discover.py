@@ -207,6 +207,13 @@ TRAPS = {
             "policies-test": ("net/policies-test", LOW),
         },
     ),
+    "previews of what is installed": (
+        ["overlays/tech-preview/kustomization.yaml", "overlays/clustered-ephemeral/kustomization.yaml"],
+        {
+            "clustered-ephemeral": ("overlays/clustered-ephemeral", LOW),
+            "tech-preview": ("overlays/tech-preview", LOW),
+        },
+    ),
     "files of environments in places": (
         ["api/prod-eu-1.yaml", "api/non-prod.yaml", "web/prod-eu-1.yaml", "web/non-prod.yaml"],
         {"non-prod": ("{application}/non-prod.yaml", HIGH), "prod-eu-1": ("{application}/prod-eu-1.yaml", HIGH)},
