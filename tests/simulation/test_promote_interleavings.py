@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 
 import pytest
 
@@ -16,13 +16,13 @@ from orchestrator.core.change import Action, Change, Position, branch_for
 from orchestrator.core.errors import RemoteError
 from orchestrator.core.names import CommitId
 from orchestrator.core.trailers import read_trailers
-from orchestrator.gitops import plan
-from orchestrator.gitops import running as gates_running
+from orchestrator.gitops import plan, running
 from orchestrator.gitops.desk import Desk
 from orchestrator.gitops.handoff import hand_off
 from orchestrator.gitops.outcome import Opened, Outcome, Superseded, Unchanged, Updated
-from orchestrator.manifests import running
-from pipelines import describing
+from orchestrator.manifests.pins import find_pins
+from orchestrator.manifests.running import Side
+from pipelines import describing, promote_reading
 from pipelines import policy as policies
 from pipelines.describing import Describer
 from pipelines.policy import policy_at
@@ -32,7 +32,7 @@ from tests.simulation.fleet import API, IDENTITY, MAIN, WORKER, Fleet, Hook, man
 from tests.simulators.forge import SimulatedForge
 
 HEAD = branch_for("staging", "shop")
-_BY_ID = {"files", "paths", "commits", "commit_info", "commit", "recent"}  # the same whenever they are asked
+_BY_ID = {"files", "paths", "commits", "commit_info", "commit", "recent", "trail"}  # the same whenever they are asked
 _SETTLED = {"default_branch", "check_access", "check_push"}
 _READS = {"tips", "pull_requests"}
 
@@ -50,8 +50,8 @@ def _computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(plan, "set_images", cache(plan.set_images))
     monkeypatch.setattr(plan, "find_pins", cache(plan.find_pins))
-    monkeypatch.setattr(running, "find_pins", cache(running.find_pins))
-    monkeypatch.setattr(gates_running, "find_pins", cache(gates_running.find_pins))
+    for module in (promote_reading, running):
+        monkeypatch.setattr(module, "Side", partial(Side, find=cache(find_pins)))
     monkeypatch.setattr(policies, "load_policy", cache(policies.load_policy))
     monkeypatch.setattr(describing, "render_plan", lambda repository, plan: (None, None))
 
