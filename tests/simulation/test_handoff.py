@@ -148,6 +148,20 @@ def test_a_forged_message_does_not_make_a_foreign_tree_ours(town: Town) -> None:
     assert town.tip(BranchName(BRANCH)) == forged
 
 
+def test_a_foreign_commit_counts_also_where_it_leaves_the_tree_as_it_was(town: Town) -> None:
+    """Somebody tried something and took it back: it is their work, and no push goes over it."""
+    town.hand_off(change(2))
+    ref, path = f"refs/heads/{BRANCH}", "apps/shop/dev/extra.yaml"
+    ours = town.git.commits[town.tip(BranchName(BRANCH))].info
+    town.git.commit_files({path: b"x: 1\n"}, ref=ref)
+    foreign = town.git.commit_files({path: None}, ref=ref, message=ours.message)
+    assert town.git.commits[foreign].info.tree == ours.tree
+
+    with pytest.raises(Conflict, match="none of the policy's writers"):
+        town.hand_off(change(3))
+    assert town.tip(BranchName(BRANCH)) == foreign
+
+
 @pytest.mark.parametrize("button", ["update branch", "rebase"])
 def test_the_forge_s_own_buttons_do_no_harm(town: Town, button: str) -> None:
     """The base moved, and a person pressed a button that brought the branch up to date: it is still ours."""
