@@ -10,7 +10,7 @@ from orchestrator.core.change import ChangePlan
 from orchestrator.core.environment import Environment, Policy, Strategy
 from orchestrator.core.errors import Refused
 from orchestrator.core.facts import Moving, TestClaim
-from orchestrator.core.gates import ApprovalsGate
+from orchestrator.core.gates import ApprovalsGate, HoldGate, VetoGate
 from orchestrator.core.image import PinnedImage
 from orchestrator.core.mirrors import Originals
 from orchestrator.core.order import Ancestry
@@ -21,6 +21,8 @@ from orchestrator.images.base import Registry
 from pipelines.gates import Sources
 from pipelines.ports import Ports
 from pipelines.tested import claims_of
+
+WORDS = frozenset({HoldGate.kind, VetoGate.kind})  # gates by which a person says no
 
 
 class GatesRefuse(Refused):

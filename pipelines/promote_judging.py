@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from orchestrator.core.change import Change, ChangePlan
 from orchestrator.core.environment import Environment, Strategy
 from orchestrator.core.facts import Moving, Subject
-from orchestrator.core.gates import HoldGate, VetoGate
 from orchestrator.core.names import CommitId
 from orchestrator.core.order import Ancestry
 from orchestrator.core.verdict import Result, Verdict, overall
 from orchestrator.forges.base import Comparing, Comparison
 from orchestrator.gitops.desk import missing_branch
 from pipelines.gates import Sources, judge_all
-from pipelines.judging import GatesRefuse, sources_for
+from pipelines.judging import WORDS, GatesRefuse, sources_for
 from pipelines.policy import policy_at
 from pipelines.ports import Ports, Standpoint
 from pipelines.promote_reading import World, moving_in, read_world
@@ -23,7 +22,6 @@ from pipelines.promote_targets import Route
 from pipelines.promotion import Promoted
 
 _Pair = tuple[CommitId, CommitId]
-_WORDS = frozenset({HoldGate.kind, VetoGate.kind})
 
 
 @dataclass
@@ -111,7 +109,7 @@ class Judges:
         moving = moving_in(world, world.side([target]), plan)
         subject = _subject(replace(target, gates=(), after=()), plan.change, moving)
         (judged,) = judge_all(self._sources(world, ()), world.policy, world.tips[world.policy.base], [subject])
-        return tuple(one for one in judged.verdicts if one.gate in _WORDS and one.result is Result.REFUSE)
+        return tuple(one for one in judged.verdicts if one.gate in WORDS and one.result is Result.REFUSE)
 
     def _sources(self, world: World, plans: Sequence[ChangePlan]) -> Sources:
         return sources_for(self.ports, world.policy, world.originals, plans, self.order, self.at.ca_bundle)

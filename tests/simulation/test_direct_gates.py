@@ -82,6 +82,31 @@ def test_a_release_that_joins_what_is_held_by_now_is_refused(shop: Workshop) -> 
     with pytest.raises(Refused, match="api is held"):
         shop.release(ReleaseOptions(only=("worker",)))
     assert shop.town.pinned("hybrid-ci/dev/shop", WORKER) == set()
+    (pull,) = shop.town.open_pulls()
+    assert pull.draft
+    assert "api is held: incident 42" in pull.body
+
+
+def test_what_was_proposed_before_the_hold_becomes_a_draft_until_it_is_lifted(shop: Workshop) -> None:
+    shop.release()
+    rule = hold(shop)
+    land(shop, rule)
+    shop.commit(4)
+    for _ in range(2):
+        with pytest.raises(Refused, match="api is held"):
+            shop.release()
+        assert [(pull.number, pull.draft) for pull in shop.town.pulls()] == [(1, True)]
+    shop.town.git.commit_files({rule.path.value: None})
+    shop.release()
+    assert [(pull.number, pull.draft) for pull in shop.town.pulls()] == [(1, False)]
+
+
+def test_a_hold_of_another_image_leaves_what_is_proposed_as_it_is(shop: Workshop) -> None:
+    shop.release(ReleaseOptions(only=("worker",)))
+    land(shop, hold(shop))
+    with pytest.raises(Refused, match="api is held"):
+        shop.release()
+    assert [pull.draft for pull in shop.town.pulls()] == [False]
 
 
 def test_a_hold_that_lands_while_the_release_is_made_counts(shop: Workshop) -> None:
