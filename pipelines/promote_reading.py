@@ -199,15 +199,31 @@ def _missing(world: World, target: Environment, side: Side, found: Compared) -> 
 
 
 def _permitted(world: World, target: Environment, found: Compared) -> Compared:
-    """Without what the policy does not let this scope change: other people's images in the same files."""
-    copied, left = [], list(found.left)
+    """Without what the policy does not let this scope change: other people's images in the same files.
+
+    They stay as they are, so what could not be told of them is in nobody's way either.
+    """
+    copied, left = [], []
     for one in found.copied:
-        try:
-            world.policy.authorise(world.scope, target, [one.image.repository])
+        forbidden = _forbidden(world, target, one.image.repository)
+        if forbidden is None:
             copied.append(one)
-        except Refused as refused:
-            left.append(NotCopied(one.image.repository, refused.message, one.source.where, refused=False))
+        else:
+            left.append(NotCopied(one.image.repository, forbidden, one.source.where, refused=False))
+    for other in found.left:
+        here = target.local(world.originals(other.repository))
+        forbidden = _forbidden(world, target, here) if other.refused and not other.missing else None
+        left.append(other if forbidden is None else NotCopied(here, forbidden, other.where, refused=False))
     return Compared(tuple(copied), tuple(left))
+
+
+def _forbidden(world: World, target: Environment, repository: Repository) -> str | None:
+    """Why the scope may not change the image there; None when it may."""
+    try:
+        world.policy.authorise(world.scope, target, [repository])
+    except Refused as refused:
+        return refused.message
+    return None
 
 
 def _one_version_each(found: Compared) -> Compared:

@@ -167,7 +167,27 @@ class _Task:
             read = chain.from_iterable(map(self.source.blocking, origins))
             unclear = [_unclear(origins[0], "source", problem) for problem in read]
             unclear += [_unclear(origins[0], "target", problem) for problem in self.target.blocking(goal)]
-            yield from unclear or _assign(goal, here, there, self.need_digest)
+            yield from unclear or self._assign(goal, here, there)
+
+    def _assign(self, goal: Repository, here: list[Pin], there: list[Pin]) -> Iterator[Copied | NotCopied]:
+        """Which version of the source goes to which pins of the target: one for all, or one for each container."""
+        groups: dict[tuple[Pin, ImageReference], list[Pin]] = {}
+        for pin in there:
+            candidates = _candidates(here, pin)
+            source = candidates[0]
+            origin = source.image.repository
+            image = ImageReference(goal, source.image.tag, source.image.digest)
+            if len({_version(one) for one in candidates}) > 1:
+                listed = ", ".join(f"{one.text} ({one.where})" for one in candidates)
+                reason = f"the source runs several versions of it: {listed}"
+                yield NotCopied(origin, reason, pin.where, places=_several(candidates))
+            elif source.image.digest is None and (self.need_digest or source.image.tag is None):
+                reason = f"the source pins no digest: {source.text}"
+                yield NotCopied(origin, reason, source.where, refused=self.asked or pin.image != image)
+            else:
+                groups.setdefault((source, image), []).append(pin)
+        for (source, image), pins in groups.items():
+            yield Copied(image, source, tuple(pins))
 
     def _not_in_source(self, origin: Repository) -> NotCopied:
         blocking = self.source.blocking(origin, only_by_name=False)
@@ -217,26 +237,6 @@ def _alike(one: Repository, other: Repository) -> bool:
 
 def _path(repository: Repository) -> str:
     return repository.path.removeprefix("library/") if repository.registry == DEFAULT_REGISTRY else repository.path
-
-
-def _assign(goal: Repository, here: list[Pin], there: list[Pin], need_digest: bool) -> Iterator[Copied | NotCopied]:
-    """Which version of the source goes to which pins of the target: one for all, or one for each container."""
-    groups: dict[tuple[Pin, ImageReference], list[Pin]] = {}
-    for pin in there:
-        candidates = _candidates(here, pin)
-        source = candidates[0]
-        origin = source.image.repository
-        if len({_version(one) for one in candidates}) > 1:
-            listed = ", ".join(f"{one.text} ({one.where})" for one in candidates)
-            reason = f"the source runs several versions of it: {listed}"
-            yield NotCopied(origin, reason, pin.where, places=_several(candidates))
-        elif source.image.digest is None and (need_digest or source.image.tag is None):
-            yield NotCopied(origin, f"the source pins no digest: {source.text}", source.where)
-        else:
-            image = ImageReference(goal, source.image.tag, source.image.digest)
-            groups.setdefault((source, image), []).append(pin)
-    for (source, image), pins in groups.items():
-        yield Copied(image, source, tuple(pins))
 
 
 def _candidates(here: list[Pin], pin: Pin) -> list[Pin]:

@@ -271,6 +271,15 @@ def test_an_image_without_a_digest_in_the_source_holds_the_set_back(fleet: Fleet
     assert states(fleet.promote("dev", "staging", images=("worker",))) == {"staging": "opened"}
 
 
+@pytest.mark.parametrize("there", ["6", "7"])
+def test_a_tag_of_an_image_that_belongs_to_others_holds_nothing_back(fleet: Fleet, there: str) -> None:
+    for environment, tag in (("dev", "7"), ("staging", there)):
+        fleet.write({f"apps/shop/{environment}/redis.yaml": f"image: redis:{tag}\n".encode()})
+    (one,) = fleet.promote("dev", "staging").targets
+    assert one.state == "opened"
+    assert [(left.repository.name, left.refused) for left in one.left] == [("redis", False)]
+
+
 def test_one_image_in_several_versions_is_not_guessed(fleet: Fleet) -> None:
     pod = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n"
     two = "".join(f"  - {{name: c{v}, image: '{API}:1.{v}@{pinned(API, v).digest}'}}\n" for v in (1, 2))
@@ -734,6 +743,18 @@ def test_a_rule_that_lands_while_we_write_counts_already(fleet: Fleet) -> None:
     land = _once("check_push", lambda: fleet.write({".hybrid-ci/environments.yaml": stricter.encode()}))
     fleet.promote("dev", "staging", ports=fleet.ports(land))
     assert fleet.pulls()[0].draft
+
+
+def test_a_hold_that_lands_counts_where_the_branch_of_an_environment_moves_too(fleet: Fleet) -> None:
+    """Its rules are on the base, whatever branch it lives on."""
+
+    def land() -> None:
+        hold(fleet, "edge", API)
+        fleet.write({"README.md": b"x"}, branch="edge")
+
+    result = fleet.promote("dev", "edge", ports=fleet.ports(_once("check_push", land)))
+    assert states(result) == {"edge": "refused"}
+    assert fleet.version("edge", API, "edge") is None
 
 
 def test_an_unrelated_commit_that_lands_while_we_write_holds_nothing_up(fleet: Fleet) -> None:

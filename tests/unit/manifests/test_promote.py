@@ -88,6 +88,16 @@ def test_a_source_without_a_digest_is_refused_unless_tags_are_enough() -> None:
     assert after(promote(source, target, need_digest=False)) == {"prod/a.yaml": "image: ghcr.io/acme/api:2\n"}
 
 
+def test_a_tag_that_both_name_already_is_nothing_to_promote() -> None:
+    pinned, both = f"image: {API}:2@{A}\n", "image: redis:7\n"
+    source = files(dev__api=pinned, dev__redis=both)
+    found = promote(source, files(prod__api=f"image: {API}:1@{OLD}\n", prod__redis=both))
+    assert (after(found), found.refused) == ({"prod/api.yaml": pinned}, ())
+    assert [one.reason for one in found.left] == ["the source pins no digest: redis:7"]
+    named = promote(source, files(prod__redis=both), [Repository.parse("redis")])
+    assert [one.repository.name for one in named.refused] == ["redis"], "who names it asks for a digest"
+
+
 def test_images_that_the_target_does_not_have_are_told_and_only_refused_when_asked_for() -> None:
     source = files(dev__a=f"image: ghcr.io/acme/api:1@{A}\n")
     target = files(prod__a="image: ghcr.io/acme/other:1\n")
