@@ -43,7 +43,12 @@ class DirectJudge:
             tip = plan.base
             policy = policy_at(self.ports.repository, tip, policy.base)
             environment = policy.environment(plan.change.environment)
-        subject = Subject(_unordered(environment), plan.change.scope, tuple(_moving(policy, plan)))
+        subject = Subject(
+            _unordered(environment),
+            plan.change.scope,
+            tuple(_moving(policy, plan)),
+            carried_overrides=plan.change.overrides,
+        )
         sources = sources_for(self.ports, policy, policy.originals, [plan], _nobody_asks, self.ca_bundle)
         (judged,) = judge_all(sources, policy, tip, [subject])
         verdicts = tuple(one for one in judged.verdicts if one.gate != OrderGate.kind)

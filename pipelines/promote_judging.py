@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.core.change import Change, ChangePlan
+from orchestrator.core.change import ChangePlan
 from orchestrator.core.environment import Environment, Strategy
 from orchestrator.core.facts import Moving, Subject
 from orchestrator.core.names import CommitId
@@ -67,7 +67,7 @@ class Judges:
     def all(self, world: World, prepared: Sequence[Promoted]) -> tuple[Promoted, ...]:
         """With the verdicts on everything that would move. Raises as ``judge_all`` does."""
         moving = [(one, one.change, one.plan) for one in prepared if one.change is not None and one.plan is not None]
-        subjects = [_subject(one.environment, change, one.moving) for one, change, _ in moving]
+        subjects = [Subject(one.environment, change.scope, one.moving, change.overrides) for one, change, _ in moving]
         sources = self._sources(world, [plan for _, _, plan in moving])
         judged = judge_all(sources, world.policy, world.tips[world.policy.base], subjects)
         verdicts = {one.subject.environment.name: one.verdicts for one in judged}
@@ -87,7 +87,9 @@ class Judges:
             policy = policy_at(self.ports.repository, tip, policy.base)
             environment = policy.environment(environment.name)
             now = read_world(self.ports.repository, policy, replace(route, targets=(environment,)), tip)
-        subject = _subject(environment, plan.change, moving_in(now, now.side([environment]), plan))
+        moving = moving_in(now, now.side([environment]), plan)
+        own = one.change.overrides if one.change is not None else ()
+        subject = Subject(environment, plan.change.scope, moving, own, plan.change.overrides)
         (judged,) = judge_all(self._sources(now, [plan]), policy, tip, [subject])
         if overall(judged.verdicts) is Result.REFUSE:
             raise GatesRefuse(judged.verdicts, moved=moved)
@@ -107,13 +109,9 @@ class Judges:
         Nothing else: what its gates said when it was proposed is not for us to judge. Raises as ``judge_all`` does.
         """
         moving = moving_in(world, world.side([target]), plan)
-        subject = _subject(replace(target, gates=(), after=()), plan.change, moving)
+        subject = Subject(replace(target, gates=(), after=()), plan.change.scope, moving)
         (judged,) = judge_all(self._sources(world, ()), world.policy, world.tips[world.policy.base], [subject])
         return tuple(one for one in judged.verdicts if one.gate in WORDS and one.result is Result.REFUSE)
 
     def _sources(self, world: World, plans: Sequence[ChangePlan]) -> Sources:
         return sources_for(self.ports, world.policy, world.originals, plans, self.order, self.at.ca_bundle)
-
-
-def _subject(environment: Environment, change: Change, moving: tuple[Moving, ...]) -> Subject:
-    return Subject(environment, change.scope, moving, change.overrides)

@@ -69,12 +69,16 @@ class Moving:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is judged: the images that a change brings to an environment, and the rules that were set aside for it."""
+    """What is judged: the images that a change brings to an environment, and the rules that were set aside for it.
+
+    ``carried_overrides`` are those that were set aside for what it carries: one of them says nothing of another image.
+    """
 
     environment: Environment
     scope: str
     images: tuple[Moving, ...]
     overrides: tuple[Override, ...] = ()
+    carried_overrides: tuple[Override, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,7 @@ def _moves_forward(gate: OrderGate, subject: Subject, one: Moving, facts: Facts)
         hint = "an environment moves back by a rollback only"
         return replace(verdict, result=Result.REFUSE, reason=f"{name} would move backwards: {found.reason}", hint=hint)
     if found.direction is Direction.UNKNOWN:
-        allowed = _set_aside(subject, OverrideKind.UNKNOWN_ORDER)
+        allowed = _set_aside(subject, one, OverrideKind.UNKNOWN_ORDER)
         if allowed is not None:
             reason = f"the order of {name} is not known ({found.reason}), and that is allowed: {allowed.reason}"
             return replace(verdict, reason=reason, overridden=allowed.reason)
@@ -180,7 +180,7 @@ def _unknown_hint(rule: OrderRule) -> str:
 
 def _came_through(gate: OrderGate, subject: Subject, one: Moving, earlier: str, facts: Facts) -> Verdict:
     """The environment before this one runs the very digest."""
-    skipped = _set_aside(subject, OverrideKind.SKIP, earlier)
+    skipped = _set_aside(subject, one, OverrideKind.SKIP, earlier)
     if facts.runs is not None and facts.run(earlier, one.known_as, one.image.digest) is not None:
         return Verdict(gate.name, Result.PASS, f"{earlier} runs it")
     if skipped is not None:
@@ -201,20 +201,22 @@ def _came_through(gate: OrderGate, subject: Subject, one: Moving, earlier: str, 
     )
 
 
-def _set_aside(subject: Subject, kind: OverrideKind, environment: str | None = None) -> Override | None:
-    return next((one for one in subject.overrides if one.kind is kind and one.environment == environment), None)
+def _set_aside(subject: Subject, image: Moving, kind: OverrideKind, environment: str | None = None) -> Override | None:
+    overrides = subject.carried_overrides if image.carried else subject.overrides
+    return next((one for one in overrides if one.kind is kind and one.environment == environment), None)
 
 
 def _soaked(gate: SoakGate, subject: Subject, facts: Facts) -> Iterator[Verdict]:
     if not soaked_in(gate, subject.environment):
         yield Verdict(gate.name, Result.REFUSE, "there is no environment before this one to soak in")
     for earlier in soaked_in(gate, subject.environment):
-        skipped = _set_aside(subject, OverrideKind.SKIP, earlier)
-        if skipped is not None:
-            yield Verdict(gate.name, Result.PASS, f"{earlier} is skipped: {skipped.reason}", overridden=skipped.reason)
-            continue
         for one in subject.images:
-            yield _soaked_in(gate, one, earlier, facts)
+            skipped = _set_aside(subject, one, OverrideKind.SKIP, earlier)
+            if skipped is None:
+                yield _soaked_in(gate, one, earlier, facts)
+                continue
+            reason = f"{earlier} is skipped: {skipped.reason}"
+            yield Verdict(gate.name, Result.PASS, reason, overridden=skipped.reason)
 
 
 def _soaked_in(gate: SoakGate, one: Moving, earlier: str, facts: Facts) -> Verdict:

@@ -657,6 +657,21 @@ def test_what_still_soaks_is_not_made_ready_by_another_image_that_does_not() -> 
     assert (fleet.version("staging", API), fleet.version("staging", WORKER)) == (2, 3)
 
 
+def test_what_was_set_aside_for_one_image_is_not_for_another_in_the_same_pull_request() -> None:
+    fleet = with_gates("gates: [{soak: {duration: 1d}}]", "prod")
+    fleet.promote("dev", "prod", images=("api",), skip=("staging",), reason="outage 42")
+    assert not fleet.pulls()[0].draft
+    landed(fleet)
+    result = fleet.promote("staging", "prod", images=("worker",))
+    assert states(result) == {"prod": "waiting"}
+    (soak,) = (one for one in result.targets[0].verdicts if one.gate == "soak")
+    assert soak.reason == "worker soaks in staging for 1d more"
+    assert [pull.draft for pull in fleet.pulls()] == [True]
+    fleet.clock.advance(DAY)
+    fleet.promote("staging", "prod", images=("worker",))
+    assert [pull.draft for pull in fleet.pulls()] == [False]
+
+
 @pytest.mark.parametrize("again", [("api",), ()])
 def test_what_is_held_comes_into_no_pull_request_that_is_ready(fleet: Fleet, again: tuple[str, ...]) -> None:
     """Also where it came there before the hold, alone or with others."""
