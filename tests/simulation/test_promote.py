@@ -15,7 +15,7 @@ from orchestrator.core.change import Action, branch_for
 from orchestrator.core.errors import ConfigurationError, Conflict, ExitCode, HybridCIError, Refused, RemoteError
 from orchestrator.core.holds import Hold, Veto
 from orchestrator.core.image import Repository
-from orchestrator.core.names import CommitId, RepoPath
+from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.core.order import Ancestry
 from orchestrator.core.override import Override, OverrideKind
 from orchestrator.core.trailers import read_trailers
@@ -561,6 +561,22 @@ def test_an_environment_that_is_committed_to_waits_without_a_commit() -> None:
     assert fleet.version("edge", API, "edge") is None
     fleet.clock.advance(DAY)
     assert states(fleet.promote("dev", "edge")) == {"edge": "committed"}
+
+
+class Unguarded(SimulatedForge):
+    """It lets whoever promotes push the branch that holds the policy."""
+
+    def can_push(self, branch: BranchName) -> bool:
+        return branch == MAIN
+
+
+def test_who_can_push_the_policy_commits_to_no_environment() -> None:
+    fleet = Fleet(forge_type=Unguarded)
+    fleet.release(2)
+    with pytest.raises(Refused, match="may also push to main, which holds the policy"):
+        fleet.promote("dev", "edge")
+    assert fleet.version("edge", API, "edge") is None
+    assert states(fleet.promote("dev", "staging")) == {"staging": "opened"}, "a pull request is reviewed"
 
 
 def test_waiting_looks_again_until_the_soak_is_over() -> None:
