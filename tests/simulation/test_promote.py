@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.ci.environment import CIEnvironment
+from orchestrator.ci.guard import Signal
 from orchestrator.core.change import Action, branch_for
 from orchestrator.core.errors import ConfigurationError, Conflict, ExitCode, HybridCIError, Refused, RemoteError
 from orchestrator.core.holds import Hold, Veto
@@ -19,7 +20,7 @@ from orchestrator.core.names import BranchName, CommitId, RepoPath
 from orchestrator.core.order import Ancestry
 from orchestrator.core.override import Override, OverrideKind
 from orchestrator.core.trailers import read_trailers
-from orchestrator.forges.base import Comparison
+from orchestrator.forges.base import Comparison, PullRequestDraft
 from orchestrator.gitops.outcome import Committed, Opened, Unchanged, Updated
 from pipelines import describing
 from pipelines.ports import Ports
@@ -322,6 +323,14 @@ def test_a_job_for_a_pull_request_promotes_nothing(fleet: Fleet) -> None:
     assert states(fleet.promote("dev", "staging", at=at, dry_run=True)) == {"staging": "planned"}
 
 
+def test_a_job_with_a_credential_of_the_cluster_promotes_nothing(fleet: Fleet) -> None:
+    at = replace(fleet.at(), signals=(Signal("KUBECONFIG", "unset it"),))
+    ports = fleet.ports()
+    with pytest.raises(Refused, match="cluster"):
+        fleet.promote("dev", "staging", at=at, ports=ports)
+    assert not WRITES & set(calls(ports))
+
+
 def test_the_scope_has_to_be_known(fleet: Fleet) -> None:
     fleet.write(
         {
@@ -484,6 +493,20 @@ def test_a_refusal_of_newer_images_says_nothing_about_what_waits(fleet: Fleet) -
 
     (pull,) = fleet.pulls()
     assert not pull.draft
+
+
+def test_somebody_elses_pull_request_from_our_branch_is_left_alone_by_a_refusal() -> None:
+    fleet = Fleet(POLICY.replace("writers: [ci@acme.example]", "writers: [ci@acme.example, hybrid-ci]"))
+    fleet.release(2)
+    fleet.promote("dev", "staging")
+    SimulatedForge(fleet.forge).close(1, "no")
+    theirs = PullRequestDraft("Mine", "", branch_for("staging", "shop"), MAIN)
+    SimulatedForge(fleet.forge, "mallory").open(theirs)
+    hold(fleet, "staging", API)
+    ports = fleet.ports()
+    assert states(fleet.promote("dev", "staging", ports=ports)) == {"staging": "refused"}
+    assert [(pull.author, pull.draft, pull.body) for pull in fleet.pulls()] == [("mallory", False, "")]
+    assert any("none of the policy's writers" in told for told in warnings_of(ports))
 
 
 def test_what_was_to_merge_by_itself_does_not_once_it_is_refused() -> None:
@@ -786,6 +809,14 @@ def test_a_hold_that_lands_counts_where_the_branch_of_an_environment_moves_too(f
     result = fleet.promote("dev", "edge", ports=fleet.ports(_once("check_push", land)))
     assert states(result) == {"edge": "refused"}
     assert fleet.version("edge", API, "edge") is None
+
+
+def test_a_release_that_lands_while_we_write_is_what_is_promoted(fleet: Fleet) -> None:
+    """What was judged does not run in the source any more: that refuses it, and another look finds the newer one."""
+    result = fleet.promote("dev", "staging", ports=fleet.ports(_once("check_push", lambda: fleet.release(3))))
+    assert states(result) == {"staging": "opened"}
+    fleet.merge(1)
+    assert fleet.version("staging", API) == 3
 
 
 def test_an_unrelated_commit_that_lands_while_we_write_holds_nothing_up(fleet: Fleet) -> None:
