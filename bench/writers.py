@@ -2,16 +2,15 @@
 
     make bench-writers WRITERS=200        NAIVE=50 and SECONDS=66 for the baseline's share
 
-Ours: each writer reads the tip, recomputes its edit, and pushes by compare-and-swap, with the library's own waits.
-Naive: a depth-1 clone, then commit, ``pull --rebase`` and push in a loop until it lands or the time is over. Each
-writer edits the pin of its own service, as a direct-commit environment does.
+Ours: each writer is a whole handoff of the library, to an environment that is committed to directly. Naive: a depth-1
+clone, then commit, ``pull --rebase`` and push in a loop until it lands or the time is over. Each edits the pin of its
+own service.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -20,18 +19,38 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench._report import finish, table
 from bench.git import Server, run_git, serving
-from bench.git_repo import prepared, service
-from orchestrator.core.names import RefName, RemoteURL, RepoPath
-from orchestrator.engine.clock import Deadline, SystemClock
-from orchestrator.engine.retry import Backoff
-from orchestrator.gitops.base import Landed
+from bench.git_repo import image, prepared, service
+from orchestrator.config.loader import load_policy
+from orchestrator.core.change import Action, Change
+from orchestrator.core.errors import RemoteError
+from orchestrator.core.image import Digest, PinnedImage, Repository
+from orchestrator.core.names import BranchName, RemoteURL, RepoPath
+from orchestrator.engine.clock import SystemClock
+from orchestrator.gitops.base import PushOutcome
+from orchestrator.gitops.desk import Desk
+from orchestrator.gitops.handoff import hand_off
+from orchestrator.gitops.outcome import Committed
+from orchestrator.gitops.pull_request_text import PullRequestText
 from orchestrator.gitops.repository import GitRepository
 
-_MAIN = RefName("refs/heads/main")
 _SERVICES = 1000
+_POLICY = load_policy(
+    b"""\
+version: 1
+base: rules
+environments:
+  dev:
+    paths: ["apps/{application}/overlays/dev/**"]
+    strategy: commit
+    branch: main
+""",
+    "the policy",
+    BranchName("rules"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,24 +66,29 @@ def _path(number: int) -> RepoPath:
     return RepoPath(f"apps/{service(number)}/overlays/dev/kustomization.yaml")
 
 
-def _edited(content: bytes, number: int) -> bytes:
-    return re.sub(rb"newTag: .*", b"newTag: writer-%d" % number, content)
+class _Counted(GitRepository):
+    """Counts its pushes."""
+
+    pushes = 0
+
+    def push(self, *arguments: Any, **options: Any) -> PushOutcome:
+        """As it is."""
+        self.pushes += 1
+        return super().push(*arguments, **options)
 
 
 def _ours(server: Server, scratch: Path, number: int, seconds: float) -> Written:
-    clock, rng = SystemClock(), random.Random(number)
-    deadline = Deadline(clock, seconds)
+    clock, application = SystemClock(), service(number)
+    pinned = PinnedImage(Repository.parse(image(number)), Digest.of(b"%d" % number), f"writer-{number}")
+    change = Change(Action.PIN, "dev", application, (pinned,), f"writer-{number}")
     begin = clock.monotonic()
-    with GitRepository(RemoteURL(server.url), workdir=scratch, hints=[service(number)], rng=rng) as repository:
-        backoff = Backoff(clock, deadline, rng)
-        while True:
-            tip = repository.tips([_MAIN])[_MAIN]
-            (path, content), *_ = repository.files(tip, [_path(number).value]).items()
-            new = repository.commit(tip, {path: _edited(content, number)}, f"Writer {number}")
-            if isinstance(repository.push(_MAIN, new, tip), Landed):
-                return Written(True, backoff.races + 1, clock.monotonic() - begin)
-            if not backoff.wait():
-                return Written(False, backoff.races, clock.monotonic() - begin)
+    with _Counted(RemoteURL(server.url), workdir=scratch, hints=[application], clock=clock) as repository:
+        desk = Desk(repository, None, _POLICY, clock, lambda plan: PullRequestText("", "", str), "")
+        try:
+            landed = isinstance(hand_off(desk, change, seconds=seconds), Committed)
+        except RemoteError:
+            landed = False
+        return Written(landed, repository.pushes, clock.monotonic() - begin)
 
 
 def _naive(server: Server, scratch: Path, number: int, seconds: float) -> Written:
@@ -77,7 +101,7 @@ def _naive(server: Server, scratch: Path, number: int, seconds: float) -> Writte
     try:
         git(scratch, "clone", "--quiet", "--depth=1", server.url, str(checkout))
         file = checkout / _path(number).value
-        file.write_bytes(_edited(file.read_bytes(), number))
+        file.write_text(re.sub("newTag: .*", f"newTag: writer-{number}", file.read_text()))
         git(checkout, "commit", "--quiet", "-am", f"Writer {number}")
         while True:
             tries += 1

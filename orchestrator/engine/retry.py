@@ -22,9 +22,10 @@ class Jitter(Protocol):
 class Backoff:
     """The waits of one piece of work that is tried again until its deadline.
 
-    ``wait`` is for a remote that is well but contended: between nothing and twice the writer's own cycle (read,
-    recompute, push: measured since the wait before) for each race lost so far, so that the writers spread over
-    just the time that they need together. ``wait_for_recovery`` is for a remote that is ill: decorrelated
+    ``wait`` is for a remote that is well but contended: between nothing and four times the writer's own cycle (read,
+    recompute, push: measured since the wait before) for each race lost so far. Of the writers that look at the same
+    state only one can win, so they spread over about twice the time that they need together: with less they need no
+    less time, and more tries. ``wait_for_recovery`` is for a remote that is ill: decorrelated
     jitter, growing up to a cap.
     """
 
@@ -42,6 +43,7 @@ class Backoff:
         self._base, self._cap = base, cap
         self._last = base
         self._races = 0
+        self.over = False  # a wait was refused: the deadline leaves no room
         self._cycle_began = clock.monotonic()
 
     @property
@@ -53,7 +55,7 @@ class Backoff:
         """Wait after a lost race. False, without a wait, when the deadline leaves no room for it."""
         self._races += 1
         cycle = max(_SHORTEST_CYCLE, self._clock.monotonic() - self._cycle_began)
-        return self._sleep(min(self._cap, self._rng.uniform(0, 2 * cycle * self._races)))
+        return self._sleep(min(self._cap, self._rng.uniform(0, 4 * cycle * self._races)))
 
     def wait_for_recovery(self) -> bool:
         """Wait after a failure that may pass. False as above."""
@@ -62,6 +64,7 @@ class Backoff:
 
     def _sleep(self, seconds: float) -> bool:
         if seconds >= self._deadline.remaining:
+            self.over = True
             return False
         self._clock.sleep(seconds)
         self._cycle_began = self._clock.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -47,7 +47,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """The ref was read back and is ours. ``first_try`` is False when an error had hidden that it landed."""
+    """The ref is ours. ``first_try`` is False when an error had hidden that, and reading it back told.
+
+    Then others may have built on it already.
+    """
 
     commit: CommitId
     first_try: bool = True
@@ -113,10 +116,19 @@ class GitOpsRepository(Protocol):
         ``when`` is author and committer date; now when None. Raises Unreadable.
         """
 
-    def push(self, ref: RefName, new: CommitId, expected: CommitId | None, options: Sequence[str] = ()) -> PushOutcome:
+    def push(
+        self,
+        ref: RefName,
+        new: CommitId,
+        expected: CommitId | None,
+        options: Sequence[str] = (),
+        pause: Callable[[], object] | None = None,
+    ) -> PushOutcome:
         """Move ``ref`` from ``expected`` (None: it must not exist) to ``new``, or say that it moved.
 
-        ``options`` are what the server is told with the push (``OpensByPush`` of the forges).
+        ``options`` are what the server is told with the push (``OpensByPush`` of the forges). ``pause`` is called once
+        for a lost race, before the ref is read back where that can be: so a writer who waits in it learns where the
+        ref is afterwards.
 
         The ref is read back after any failure, a rejection included. Raises Refused when the server's rules
         say no, UnknownOutcome when nothing can be told.

@@ -19,6 +19,10 @@ _FILTERS = ("tree:0", "blob:none", None)
 _MOST_COMMITS = 5000
 
 
+def _nothing(commit: CommitId) -> CommitInfo | None:
+    """Nothing is here."""
+
+
 class History:
     """Answers which commits one side has and the other has not."""
 
@@ -27,6 +31,7 @@ class History:
     ) -> None:
         self._store, self._remote, self._patiently = store, remote, patiently
         self._filter = 0
+        self._line: list[CommitInfo] = []  # the last answer of ``recent``
 
     def commits(self, base: CommitId, head: CommitId) -> Sequence[CommitInfo]:
         """The commits that ``head`` has and ``base`` has not, newest first. Raises RemoteError.
@@ -54,13 +59,37 @@ class History:
             )
         return info_of(commit.value, found.content)
 
-    def recent(self, commit: CommitId, limit: int) -> list[CommitInfo]:
-        """The commit and those behind it by first parents, newest first, ``limit`` at most. Raises RemoteError."""
-        self._fetch([commit], limit)
-        argv = ["rev-list", "--first-parent", f"--max-count={limit}", commit.value]
-        ids = self._store.git.run(argv).stdout.decode("ascii").split()
-        objects = self._store.read(ids)
-        return [info_of(one, objects[one].content) for one in ids]
+    def recent(
+        self, commit: CommitId, limit: int, here: Callable[[CommitId], CommitInfo | None] = _nothing
+    ) -> list[CommitInfo]:
+        """The commit and those behind it by first parents, newest first, ``limit`` at most. Raises RemoteError.
+
+        ``here`` gives a commit that need not be fetched: of a branch that has moved on since the last question, only
+        what is new is asked for.
+        """
+        line = self._prolonged(commit, limit, here)
+        if len(line) < limit and not (line and not line[-1].parents):
+            self._fetch([commit], limit)
+            argv = ["rev-list", "--first-parent", f"--max-count={limit}", commit.value]
+            ids = self._store.git.run(argv).stdout.decode("ascii").split()
+            objects = self._store.read(ids)
+            line = [info_of(one, objects[one].content) for one in ids]
+        self._line = line
+        return line[:limit]
+
+    def _prolonged(
+        self, commit: CommitId, limit: int, here: Callable[[CommitId], CommitInfo | None]
+    ) -> list[CommitInfo]:
+        """The last answer and what is before it now; empty where the two do not meet."""
+        places = {one.id: place for place, one in enumerate(self._line)}
+        newer: list[CommitInfo] = []
+        while commit not in places:
+            found = here(commit) if len(newer) < limit else None
+            if found is None or not found.parents:
+                return []
+            newer.append(found)
+            commit = found.parents[0]
+        return newer + self._line[places[commit] :]
 
     def merged(self, commits: Sequence[CommitInfo]) -> dict[CommitId, CommitInfo]:
         """What the merges among these merged, by its id: the second of two parents. Raises RemoteError.

@@ -15,14 +15,27 @@ from orchestrator.gitops.git_refusals import gave_up, raise_if_final
 
 @dataclass(frozen=True, slots=True)
 class Pusher:
-    """Moves and deletes refs of one remote. ``on_defeat`` is told when every try has failed."""
+    """Moves and deletes refs of one remote.
+
+    ``look`` tells where a ref is, in one try of so many seconds; ``is_behind`` whether a commit of ours is part of what
+    stands on another one, as far as that is here; ``on_defeat`` is told when every try has failed.
+    """
 
     remote: Remote
     url: str
     patience: Patience
+    look: Callable[[RefName, float], CommitId | None]
+    is_behind: Callable[[CommitId, CommitId], bool]
     on_defeat: Callable[[], None]
 
-    def push(self, ref: RefName, new: CommitId, expected: CommitId | None, options: Sequence[str]) -> PushOutcome:
+    def push(
+        self,
+        ref: RefName,
+        new: CommitId,
+        expected: CommitId | None,
+        options: Sequence[str] = (),
+        pause: Callable[[], object] | None = None,
+    ) -> PushOutcome:
         """Move ``ref`` from ``expected`` to ``new``, or say that it moved. Raises as the port's ``push`` does.
 
         What the commit stands on is not here, but for a few files. Git knows that the server has it as long as a ref is
@@ -33,11 +46,16 @@ class Pusher:
             answer = self.remote.push(ref, new, expected, attempts.seconds, options, negotiate=negotiate)
             if answer.ok:
                 return Landed(new)
+            beaten = answer.failure is Failure.RACE
+            if beaten and pause is not None:
+                pause()
             actual = self._read_back(ref, answer, attempts)
-            if actual == new:
+            if actual == new or (actual not in (None, expected) and self.is_behind(new, actual)):
                 return Landed(new, first_try=False)
             raise_if_final(answer, ref, self.url)
             if actual != expected:
+                if not beaten and pause is not None:
+                    pause()
                 return LostRace(actual)
             if answer.failure is Failure.INCOMPLETE and not negotiate:
                 negotiate = True
@@ -59,7 +77,7 @@ class Pusher:
     def _read_back(self, ref: RefName, answer: PushAnswer, attempts: Attempts) -> CommitId | None:
         while True:
             try:
-                return self.remote.list_refs([ref], attempts.seconds).get(ref)
+                return self.look(ref, attempts.seconds)
             except RemoteFailure as failure:
                 if not is_transient(failure.failure) or not attempts.wait():
                     raise UnknownOutcome(

@@ -40,6 +40,7 @@ _WHOLE_SHARE = 1 / 256  # of the repository: fetch a folder with everything in i
 _FOLDERS_SHARE = 1 / 16  # fetch all folders below it, without files
 _MANY = 200  # wants at a level from which on all folders below come along
 _MOST_HINTED = 32
+_MOST_BEHIND = 2000  # commits that are looked through for one of ours
 
 
 class ObjectReader:
@@ -118,6 +119,19 @@ class ObjectReader:
             self._shares.update([(one, share) for one in folders if self._shares.get(one, 1.0) >= share])
         self._unshared.clear()
         return self._shares.get(identity, 1.0)
+
+    def is_behind(self, commit: CommitId, tip: CommitId) -> bool:
+        """``tip`` was built on this commit, as far as what is here of its history tells."""
+        level, seen = [tip.value], {tip.value}
+        while level and len(seen) < _MOST_BEHIND:
+            objects = self._store.read(level)
+            sound = [one.content for identity, one in objects.items() if self._store.is_sound(identity, one)]
+            parents = {parent for content in sound for parent in commit_headers(content)[0].get("parent", [])}
+            if commit.value in parents:
+                return True
+            level = sorted(parents - seen)
+            seen |= parents
+        return False
 
     def trees(self, wanted: Sequence[Wanted]) -> Mapping[str, Tree]:
         """These trees by id (and others that are known already). Raises BrokenObject, RemoteError."""

@@ -282,6 +282,26 @@ def folders_of(paths: Iterable[RepoPath]) -> list[str]:
     return sorted(folders)
 
 
+def above(paths: Iterable[RepoPath], root: str, load: Loader) -> dict[str, Tree]:
+    """Each folder above these files that exists, by its path. Raises Unreadable for what is no folder."""
+    trees: dict[str, Tree] = {}
+    level, folders = {"": root}, folders_of(paths)
+    while level:
+        loaded = load([Wanted(identity) for identity in level.values()])
+        trees |= {path: loaded[identity] for path, identity in level.items()}
+        level = {}
+        for path in folders:
+            parent, _, name = path.rpartition("/")
+            if not path or path in trees or parent not in trees:
+                continue
+            entry = trees[parent].get(name.encode("utf-8", "surrogateescape"))
+            if entry is not None and not entry.is_folder:
+                raise unreadable(path, entry.kind)
+            if entry is not None:
+                level[path] = entry.id
+    return trees
+
+
 def replace_files(trees: Mapping[str, Tree], blobs: Mapping[RepoPath, str | None], store: Callable[[Tree], str]) -> str:
     """Put blobs (None: take the file away) into their folders and store every folder on the way up.
 

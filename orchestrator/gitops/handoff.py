@@ -7,7 +7,7 @@ merge: the change is computed again on the new tip and pushed by compare-and-swa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -40,7 +40,9 @@ from orchestrator.gitops.standing import Standing, read_standing
 DEADLINE_SECONDS = 600.0
 _TAKEN_BACK = "somebody wanted the pull request to merge by itself; it holds another change now, so ask for that again"
 _SETTLED = "the base branch already says so"
-_REMEMBERED = 100  # commits of an environment's own branch that are asked which release came before
+# How many commits of an environment's own branch are asked which release came before: as many as it takes. Others write
+# to it too, so the last handoff of one application may be thousands of commits ago, and a late job later still.
+_REMEMBERED = (100, 2_000, 20_000)
 
 
 def hand_off(desk: Desk, change: Change, *, seen: Seen | None = None, seconds: float = DEADLINE_SECONDS) -> Outcome:
@@ -56,31 +58,33 @@ def hand_off(desk: Desk, change: Change, *, seen: Seen | None = None, seconds: f
         by_commit = False  # rules stand on the base branch, which changes by pull request only
     else:
         desk.policy.authorise(change.scope, environment, [image.repository for image in change.images])
-    attempt = _commit_once if by_commit else _propose_once
-    deadline = Deadline(desk.clock, seconds)
-    backoff = Backoff(desk.clock, deadline)
+    backoff = Backoff(desk.clock, Deadline(desk.clock, seconds))
     tips = seen.tips if seen is not None and seen.fresh(desk.clock) else None
-    while True:
-        with suppress(NotOpen):  # somebody merged or closed the pull request meanwhile: look again
-            outcome = attempt(desk, environment, change, tips)
-            if outcome is not None:
-                return outcome
-        tips = None
-        if not backoff.wait():
-            raise RemoteError(
-                f"other writers were faster for {seconds:.0f} seconds",
-                where=f"{desk.repository.url}, environment {environment.name}",
-                hint="run it again; nothing was lost and nothing was written twice",
-            )
+    act = _commit if by_commit else _propose
+    outcome = act(desk, environment, change, tips, backoff)
+    if outcome is None:
+        raise RemoteError(
+            f"other writers were faster for {seconds:.0f} seconds",
+            where=f"{desk.repository.url}, environment {environment.name}",
+            hint="run it again; nothing was lost and nothing was written twice",
+        )
+    return outcome
 
 
 # --- by commit ---------------------------------------------------------------------------------------------------
 
 
-def _commit_once(
-    desk: Desk, environment: Environment, change: Change, seen: Mapping[RefName, CommitId] | None
+def _commit(
+    desk: Desk,
+    environment: Environment,
+    change: Change,
+    seen: Mapping[RefName, CommitId] | None,
+    backoff: Backoff,
 ) -> Outcome | None:
-    """One attempt on the environment's own branch; None when the race was lost."""
+    """On the environment's own branch; None when the race is still lost at the deadline.
+
+    Reading a lost race's branch back tells where to go on, so the wait for the other writers comes before that.
+    """
     branch = environment.branch
     if branch is None or branch == desk.policy.base:
         raise Refused(
@@ -88,23 +92,32 @@ def _commit_once(
             where=desk.policy.origin,
             hint="give the environment a branch of its own",
         )
-    tip = desk.required_tip(branch)
-    if desk.plan(environment, change, tip).empty:
+    tip = (seen or {}).get(branch.ref)
+    while not backoff.over:
+        tip = tip or desk.required_tip(branch)
+        planned = _plan_commit(desk, environment, change, tip)
+        if not isinstance(planned, ChangePlan):
+            return planned
+        commit = desk.commit(planned)
+        pushed = desk.repository.push(branch.ref, commit, tip, pause=backoff.wait)
+        if not isinstance(pushed, LostRace):
+            return Committed(planned, commit, branch)
+        _respect_a_hand(desk, environment, planned, pushed.actual)
+        tip = pushed.actual
+    return None
+
+
+def _plan_commit(desk: Desk, environment: Environment, change: Change, tip: CommitId) -> ChangePlan | Outcome:
+    """What to commit on this tip, or why nothing."""
+    plan = desk.plan(environment, change, tip)
+    if plan.empty:
         return Unchanged(f"{environment.name} already runs these images")
     newer, wanted = _not_backwards(desk, change, tip)
-    if wanted is None:
+    if wanted is not None and wanted != change:
+        plan = desk.plan(environment, wanted, tip)
+    if wanted is None or plan.empty:
         return Superseded(newer, None)
-    plan = desk.plan(environment, wanted, tip)
-    if plan.empty:
-        return Superseded(newer, None)
-    if desk.describe(plan).waiting:
-        return Waiting(plan)
-    commit = desk.commit(plan)
-    pushed = desk.repository.push(branch.ref, commit, tip)
-    if isinstance(pushed, LostRace):
-        _respect_a_hand(desk, environment, plan, pushed.actual)
-        return None
-    return Committed(plan, commit, branch)
+    return Waiting(plan) if desk.describe(plan).waiting else plan
 
 
 def _respect_a_hand(desk: Desk, environment: Environment, plan: ChangePlan, actual: CommitId | None) -> None:
@@ -133,10 +146,7 @@ def _replaced(earlier: ChangePlan, later: ChangePlan) -> set[RepoPath]:
 def _not_backwards(desk: Desk, change: Change, tip: CommitId) -> tuple[Change, Change | None]:
     """The last handoff that had a newer image, and the change without the images that it would move backwards."""
     newer, wanted = change, change
-    for commit in desk.repository.recent(tip, _REMEMBERED):
-        earlier = read_trailers(commit.message)
-        if earlier is None or (earlier.environment, earlier.scope) != (change.environment, change.scope):
-            continue
+    for earlier in _earlier(desk, change, tip):
         rest = wanted.on_top_of(earlier, carry=False)
         if rest != wanted:
             newer = earlier
@@ -146,7 +156,47 @@ def _not_backwards(desk: Desk, change: Change, tip: CommitId) -> tuple[Change, C
     return newer, wanted
 
 
+def _earlier(desk: Desk, change: Change, tip: CommitId) -> Iterator[Change]:
+    """Earlier handoffs of the application to the environment, newest first, until each image's last one is known.
+
+    An image of which nobody knows where it stands can't be behind another one, so nothing is read for it.
+    """
+    images = [image.repository for image in change.images]
+    unknown = {image for image in images if change.origin(image).position is not None}
+    done = 0
+    for limit in _REMEMBERED:
+        if not unknown:
+            return
+        commits = desk.repository.recent(tip, limit)
+        for commit in commits[done:]:
+            earlier = read_trailers(commit.message)
+            if earlier is not None and (earlier.environment, earlier.scope) == (change.environment, change.scope):
+                unknown -= {image.repository for image in earlier.pins}
+                yield earlier
+        if len(commits) < limit:
+            return
+        done = limit
+
+
 # --- by pull request ---------------------------------------------------------------------------------------------
+
+
+def _propose(
+    desk: Desk,
+    environment: Environment,
+    change: Change,
+    seen: Mapping[RefName, CommitId] | None,
+    backoff: Backoff,
+) -> Outcome | None:
+    """By our stable branch and its pull request; None when somebody was faster until the deadline."""
+    while True:
+        with suppress(NotOpen):  # somebody merged or closed the pull request meanwhile: look again
+            outcome = _propose_once(desk, environment, change, seen)
+            if outcome is not None:
+                return outcome
+        seen = None
+        if not backoff.wait():
+            return None
 
 
 def _propose_once(

@@ -13,7 +13,7 @@ import random
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,7 @@ from orchestrator.gitops.git_patience import LONGEST_TRY, Patience
 from orchestrator.gitops.git_push import Pusher
 from orchestrator.gitops.git_reader import ObjectReader
 from orchestrator.gitops.git_search import Cost, Files, read_files
-from orchestrator.gitops.git_trees import Tree, Wanted, folders_of, replace_files, unreadable, walk
+from orchestrator.gitops.git_trees import Tree, above, replace_files, walk
 
 DEFAULT_PATIENCE = 120.0  # seconds for which one operation is tried again while the remote is ill
 _PROBE = RefName("refs/heads/hybrid-ci-write-check")
@@ -131,10 +131,13 @@ class GitRepository:
             found = self._cold_when_broken(
                 lambda: self._patiently(lambda seconds: self._lookout.look(refs, seconds)),
             )
-            for ref, commit in found.items():
-                self._adopt_format(commit)
-                self._reader.seen(ref, commit)
+            self._note_tips(found)
             return found
+
+    def _note_tips(self, found: Mapping[RefName, CommitId]) -> None:
+        for ref, commit in found.items():
+            self._adopt_format(commit)
+            self._reader.seen(ref, commit)
 
     def _stands(self, ref: RefName) -> bool:
         """The ref is still where our last push put it, as far as one request can tell."""
@@ -189,13 +192,16 @@ class GitRepository:
     def commit_info(self, commit: CommitId) -> CommitInfo:
         """See the port. Our own commits are here; another one is fetched alone, without its content."""
         with self._lock:
-            ours = self._store.read([commit.value]).get(commit.value)
-            return info_of(commit.value, ours.content) if ours else self._commit_history(commit).commit(commit)
+            return self._here(commit) or self._commit_history(commit).commit(commit)
 
     def recent(self, commit: CommitId, limit: int) -> Sequence[CommitInfo]:
         """See the port."""
         with self._lock:
-            return self._commit_history(commit).recent(commit, limit)
+            return self._commit_history(commit).recent(commit, limit, self._here)
+
+    def _here(self, commit: CommitId) -> CommitInfo | None:
+        ours = self._store.read([commit.value]).get(commit.value)
+        return info_of(commit.value, ours.content) if ours else None
 
     def trail(self, tip: CommitId, patterns: Sequence[str], limit: int) -> Sequence[Step]:
         """See the port. Commits come alone; then the folders and files that changed, for all commits together."""
@@ -256,7 +262,7 @@ class GitRepository:
         """See the port. A file that is not there yet is added with mode 100644."""
         with self._lock:
             self._adopt_format(parent)
-            trees = self._cold_when_broken(lambda: self._folders(self._reader.root(parent), edits))
+            trees = self._cold_when_broken(lambda: above(edits, self._reader.root(parent), self._reader.trees))
             blobs = {
                 path: self._store.write(Kind.BLOB, content) if content is not None else None
                 for path, content in edits.items()
@@ -275,11 +281,21 @@ class GitRepository:
         with self._lock:
             return self._patiently(lambda seconds: self._remote.list_matching(pattern, seconds))
 
-    def push(self, ref: RefName, new: CommitId, expected: CommitId | None, options: Sequence[str] = ()) -> PushOutcome:
-        """See the port. Whatever git says about a failure, the ref is read back before anything is decided."""
+    def push(
+        self,
+        ref: RefName,
+        new: CommitId,
+        expected: CommitId | None,
+        options: Sequence[str] = (),
+        pause: Callable[[], object] | None = None,
+    ) -> PushOutcome:
+        """See the port. Whatever git says about a failure, the ref is read back before anything is decided.
+
+        The same request brings what is new of it.
+        """
         with self._lock:
             self._adopt_format(new)
-            outcome = self._pusher().push(ref, new, expected, options)
+            outcome = self._pusher().push(ref, new, expected, options, pause)
             if isinstance(outcome, Landed):
                 self._landed[ref] = new
             return outcome
@@ -291,29 +307,18 @@ class GitRepository:
             self._pusher().delete(ref, expected)
 
     def _pusher(self) -> Pusher:
-        return Pusher(self._remote, self.url, self._patiently, self._drop_mirror)
+        reader = self._reader
+        return Pusher(self._remote, self.url, self._patiently, self._read_back, reader.is_behind, self._drop_mirror)
+
+    def _read_back(self, ref: RefName, seconds: float) -> CommitId | None:
+        try:
+            found = self._lookout.look([ref], seconds)
+        except (BrokenObject, GitFailed):  # what was to be compared with is broken; where the ref is can be told
+            found = self._remote.list_refs([ref], seconds)
+        self._note_tips(found)
+        return found.get(ref)
 
     # --- objects ---------------------------------------------------------------------------------------------------
-
-    def _folders(self, root: str, paths: Iterable[RepoPath]) -> dict[str, Tree]:
-        """Each folder above these files that exists, by its path. Raises Unreadable for what is no folder."""
-        trees: dict[str, Tree] = {}
-        level = {"": root}
-        folders = folders_of(paths)
-        while level:
-            loaded = self._reader.trees([Wanted(identity) for identity in level.values()])
-            trees |= {path: loaded[identity] for path, identity in level.items()}
-            level = {}
-            for path in folders:
-                parent, _, name = path.rpartition("/")
-                if not path or path in trees or parent not in trees:
-                    continue
-                entry = trees[parent].get(name.encode("utf-8", "surrogateescape"))
-                if entry is not None and not entry.is_folder:
-                    raise unreadable(path, entry.kind)
-                if entry is not None:
-                    level[path] = entry.id
-        return trees
 
     def _store_tree(self, tree: Tree) -> str:
         identity = self._store.write(Kind.TREE, tree.serialise())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.config.loader import load_policy
@@ -391,3 +393,24 @@ def test_a_race_that_is_lost_until_the_deadline_ends_safely(town: Town) -> None:
 
     with pytest.raises(RemoteError, match="other writers were faster"):
         hand_off(desk, change(1_000_000), seconds=60)
+
+
+@pytest.mark.parametrize("others", [5, 150, 3000])
+def test_a_late_job_is_behind_however_many_commits_of_others_came_between(town: Town, others: int) -> None:
+    town.hand_off(change(3, "lab"))
+    for number in range(others):
+        town.git.commit_files({"README.md": b"%d" % number}, ref="refs/heads/lab")
+
+    outcome = town.hand_off(change(2, "lab"))
+
+    assert isinstance(outcome, Superseded)
+    assert outcome.newer.release == "release3"
+
+
+def test_no_history_is_read_for_images_of_which_nobody_knows_where_they_stand(town: Town) -> None:
+    calls: list[str] = []
+    desk = town.desk(lambda port, method: calls.append(method))
+
+    assert isinstance(hand_off(desk, replace(change(2, "lab"), position=None)), Committed)
+
+    assert "recent" not in calls

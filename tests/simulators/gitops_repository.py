@@ -171,7 +171,14 @@ class SimulatedGitOps(FailingCalls):
             when = when or (self._clock.now() if self._clock else _EPOCH)
             return self.server.store(files, (parent,), self._identity, message, when)
 
-    def push(self, ref: RefName, new: CommitId, expected: CommitId | None, options: Sequence[str] = ()) -> PushOutcome:
+    def push(
+        self,
+        ref: RefName,
+        new: CommitId,
+        expected: CommitId | None,
+        options: Sequence[str] = (),
+        pause: Callable[[], object] | None = None,
+    ) -> PushOutcome:
         """See the port."""
         with self._call("push"):
             actual = self.server.refs.get(ref)
@@ -180,7 +187,9 @@ class SimulatedGitOps(FailingCalls):
             if ref in self.server.protected:
                 raise Refused(f"the GitOps repository's rules refuse the push to {ref}", where=self.url)
             if actual != expected:
-                return LostRace(actual)
+                if pause is not None:
+                    pause()
+                return LostRace(self.server.refs.get(ref))
             self._check_no_clash(ref)
             self.server.refs[ref] = new
             self.server.pushes.append((ref, expected, new))

@@ -113,6 +113,51 @@ def test_push_non_fast_forward_once(world: Served, client: GitRepository) -> Non
     assert {path.value: content for path, content in found.items()} == {"README.md": b"theirs\n", API.value: b"mine\n"}
 
 
+def test_who_waits_after_a_lost_race_learns_where_the_branch_is_then(world: Served, client: GitRepository) -> None:
+    tip = client.tips([MAIN])[MAIN]
+    new = client.commit(tip, {API: b"mine\n"}, "Mine")
+    commit_files(world.bare, {"README.md": b"theirs\n"})
+    world.server.requests.clear()
+    later: list[str] = []
+
+    def wait() -> None:
+        later.append(commit_files(world.bare, {API.value: b"later\n"}))
+
+    outcome = client.push(MAIN, new, tip, pause=wait)
+
+    assert outcome == LostRace(CommitId(later[0]))
+    assert len(later) == 1
+    assert client.recent(CommitId(later[0]), 1)[0].parents != (tip,)
+    assert [request.kind for request in world.server.requests[:4]] == [RECEIVE_REFS, UPLOAD_REFS, UPLOAD, UPLOAD]
+
+
+def test_what_is_new_of_a_branch_comes_with_the_lost_race(world: Served, client: GitRepository) -> None:
+    tip = client.tips([MAIN])[MAIN]
+    client.files(tip, [API.value])
+    client.recent(tip, 100)
+    commit_files(world.bare, {"README.md": b"theirs\n"})
+    outcome = client.push(MAIN, client.commit(tip, {API: b"mine\n"}, "Mine"), tip)
+    assert isinstance(outcome, LostRace)
+    assert outcome.actual is not None
+    world.server.requests.clear()
+    assert client.files(outcome.actual, [API.value]) == {API: b"images: []\n"}
+    assert [commit.id for commit in client.recent(outcome.actual, 100)] == [outcome.actual, tip]
+    assert world.server.requests == []
+
+
+def test_a_push_that_landed_unseen_is_known_though_others_went_on(world: Served, client: GitRepository) -> None:
+    tip = client.tips([MAIN])[MAIN]
+    new = client.commit(tip, {API: b"mine\n"}, "Mine")
+    world.server.fail("reset_after", RECEIVE)  # it lands; git sends it again by itself, and hears that it is too late
+
+    def others_go_on() -> None:
+        for number in range(3):
+            commit_files(world.bare, {"README.md": b"%d\n" % number})
+
+    assert client.push(MAIN, new, tip, pause=others_go_on) == Landed(new, first_try=False)
+    assert world.ref(MAIN) != new.value
+
+
 @pytest.mark.scenario(number=14)
 def test_branch_deleted_between_fetch_and_push(world: Served, client: GitRepository) -> None:
     old = CommitId(commit_files(world.bare, {"README.md": b"old\n"}, ref=BOT.value, parent=world.tip.value))

@@ -25,7 +25,7 @@ def test_a_wait_after_a_race_grows_with_the_races_and_the_writers_own_cycle() ->
         begin = clock.monotonic()
         assert backoff.wait()
         waits.append(clock.monotonic() - begin)
-    assert waits == [2.0, 4.0, 18.0]
+    assert waits == [4.0, 8.0, 36.0]
     assert backoff.races == 3
 
 
@@ -34,7 +34,9 @@ def test_a_wait_is_never_longer_than_the_deadline_leaves() -> None:
     backoff = Backoff(clock, Deadline(clock, 5), _Highest())
     clock.sleep(3)
     before = clock.monotonic()
+    assert not backoff.over
     assert not backoff.wait()
+    assert backoff.over
     assert clock.monotonic() == before
 
 

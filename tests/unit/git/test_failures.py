@@ -10,7 +10,7 @@ from orchestrator.git.failures import Failure, classify, is_transient
 @pytest.mark.parametrize(
     ("said", "failure"),
     [
-        ("fatal: bad tree object 2737895954330efcf9238d5586768fceb1180239\nfatal: the remote end hung up unexpectedly", Failure.INCOMPLETE),
+        ("fatal: bad tree object 2737895954\nfatal: the remote end hung up unexpectedly", Failure.INCOMPLETE),
         ("! [rejected] main -> main (fetch first)", Failure.RACE),
         ("! [rejected] x -> x (non-fast-forward)", Failure.RACE),
         ("! [rejected] x -> x (stale info)", Failure.RACE),
