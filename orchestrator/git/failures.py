@@ -26,6 +26,7 @@ class Failure(StrEnum):
     NO_SUCH_OBJECT = "no such object"  # the server does not give the id that we asked for
     NO_FILTER = "no filter"  # it refuses the kind of partial fetch
     NO_SHALLOW = "no shallow"  # it can't do shallow fetches (the dumb protocol)
+    NO_PUSH = "no push"  # nor take pushes
     UNTRUSTED_HOST = "untrusted host"  # TLS certificate or ssh host key
     TRANSIENT = "transient"
     UNKNOWN = "unknown"
@@ -88,6 +89,7 @@ _PHRASES: tuple[tuple[Failure, str], ...] = (
         does not support shallow
         shallow capabilities""",
     ),
+    (Failure.NO_PUSH, "git-http-push failed"),
     (Failure.OTHER_FORMAT, "hash algorithm|object format"),
     (
         Failure.REDIRECTED,
@@ -119,7 +121,8 @@ _PHRASES: tuple[tuple[Failure, str], ...] = (
         returned error: 404
         does not appear to be a git repository
         repository .* does not exist
-        project you were looking for could not be found""",
+        project you were looking for could not be found
+        is this a git repository""",  # a page came instead
     ),
     (
         Failure.TRANSIENT,
@@ -181,6 +184,10 @@ _EXPLANATIONS: dict[Failure, tuple[str, str | None]] = {
     Failure.MISSING: (
         "the GitOps repository was not found",
         "check its URL or path; a forge gives the same answer when the token may not see the repository",
+    ),
+    Failure.NO_PUSH: (
+        "the GitOps repository's server takes no pushes at this address",
+        "it serves the repository's files only (the dumb protocol): use an address that git can push to",
     ),
     Failure.REDIRECTED: (
         "the GitOps repository's server redirects to another address",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.core.errors import Conflict, Refused, RemoteError
 from orchestrator.core.names import RefName
-from orchestrator.git.failures import Failure
+from orchestrator.git.failures import Failure, explain
 from orchestrator.git.remote import PushAnswer
 
 
@@ -24,6 +24,9 @@ def raise_if_final(answer: PushAnswer, ref: RefName, url: str) -> None:
             hint="rename or delete the ref that is in the way (see the server's answer)",
             details=answer.text,
         )
+    if answer.failure is Failure.NO_PUSH:
+        message, hint = explain(answer.failure, "being written")
+        raise RemoteError(message, where=url, hint=hint, details=answer.text)
     if answer.failure in (Failure.LOGIN, Failure.MISSING, Failure.REDIRECTED, Failure.UNTRUSTED_HOST):
         raise RemoteError(
             f"the GitOps repository did not let us push to {ref}",

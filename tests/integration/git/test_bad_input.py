@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator.core.errors import ConfigurationError, HybridCIError, RemoteError
 from orchestrator.core.names import CommitId, RemoteURL, RepoPath
+from orchestrator.git.failures import Failure, RemoteFailure
 from orchestrator.gitops.base import Landed
 from orchestrator.gitops.repository import GitRepository
 from tests.integration.git.worlds import API, BOT, FILES, MAIN, served
@@ -127,7 +128,20 @@ def test_a_dumb_server_is_read_and_its_refusal_to_be_written_is_explained(tmp_pa
         assert [info.id for info in client.commits(first, tip)] == [tip]
         with pytest.raises(RemoteError) as error:
             client.check_push(MAIN)
+        assert "takes no pushes" in error.value.message
+        new = client.commit(tip, {API: b"new\n"}, "Release")
+        with pytest.raises(RemoteError, match="takes no pushes"):
+            client.push(BOT, new, None)
     assert error.value.exit_code == 5
+
+
+def test_a_page_that_comes_instead_of_a_repository_is_told_as_such(tmp_path: Path, file_server: str) -> None:
+    (tmp_path / "page.git/info").mkdir(parents=True)
+    (tmp_path / "page.git/info/refs").write_text("<html>\nplease log in\n</html>\n")
+    client = GitRepository(RemoteURL(f"{file_server}/page.git"), patience=3, workdir=tmp_path)
+    with client, pytest.raises(RemoteFailure) as error:
+        client.tips([MAIN])
+    assert error.value.failure is Failure.MISSING
 
 
 def test_a_server_that_cannot_cut_history_is_read_whole(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.core.errors import Conflict, Refused, RemoteError
 from orchestrator.core.names import CommitId
-from orchestrator.engine.clock import Deadline
+from orchestrator.engine.clock import Deadline, SystemClock
 from orchestrator.engine.retry import Backoff
 from orchestrator.gitops.base import Landed, LostRace, UnknownOutcome
 from orchestrator.gitops.repository import GitRepository
@@ -329,20 +329,21 @@ def test_connect_refused_is_a_remote_error(world: Served) -> None:
 
 def _append_until_landed(world: Served, number: int, seed: int) -> int:
     """One writer: its own line in one shared file, on whatever the tip is. Gives the number of tries."""
-    rng = random.Random(seed * 1000 + number)
-    with GitRepository(world.url, patience=60, workdir=world.bare.parent, rng=rng) as client:
-        deadline = Deadline(client._clock, 100)
-        backoff = Backoff(client._clock, deadline, rng)
-        while True:
-            tip = client.tips([MAIN])[MAIN]
-            content = client.files(tip, ["log.txt"]).popitem()[1]
-            line = b"writer %d\n" % number
-            if line in content:
+    rng, clock = random.Random(seed * 1000 + number), SystemClock()
+    backoff = Backoff(clock, Deadline(clock, 200), rng)
+    line = b"writer %d\n" % number
+    with GitRepository(world.url, patience=60, workdir=world.bare.parent, rng=rng, clock=clock) as client:
+        tip: CommitId | None = client.tips([MAIN])[MAIN]
+        while tip is not None and not backoff.over:
+            [(path, content)] = client.files(tip, ["log.txt"]).items()
+            if line in content:  # it landed, and where the network failed again nobody could tell
                 return backoff.races + 1
-            new = client.commit(tip, {next(iter(client.files(tip, ["log.txt"]))): content + line}, f"Writer {number}")
-            if isinstance(client.push(MAIN, new, tip), Landed):
+            new = client.commit(tip, {path: content + line}, f"Writer {number}")
+            outcome = client.push(MAIN, new, tip, pause=backoff.wait)
+            if isinstance(outcome, Landed):
                 return backoff.races + 1
-            assert backoff.wait(), "the deadline was reached"
+            tip = outcome.actual
+    raise AssertionError("the deadline was reached")
 
 
 def _check_nothing_lost(world: Served, writers: int) -> None:

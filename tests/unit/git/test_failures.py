@@ -32,6 +32,8 @@ from orchestrator.git.failures import Failure, classify, is_transient
         ("remote: Repository not found.", Failure.MISSING),
         ("fatal: '/x.git' does not appear to be a git repository", Failure.MISSING),
         ("fatal: repository 'https://git.example/x/' not found", Failure.MISSING),
+        ("fatal: https://h/x/info/refs not valid: is this a git repository?", Failure.MISSING),
+        ("fatal: git-http-push failed", Failure.NO_PUSH),
         ("fatal: unable to access 'https://h/x/': The requested URL returned error: 302", Failure.REDIRECTED),
         ("Host key verification failed.", Failure.UNTRUSTED_HOST),
         ("server certificate verification failed. CAfile: none", Failure.UNTRUSTED_HOST),
