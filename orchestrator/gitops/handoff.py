@@ -59,9 +59,11 @@ def hand_off(desk: Desk, change: Change, *, seen: Seen | None = None, seconds: f
     else:
         desk.policy.authorise(change.scope, environment, [image.repository for image in change.images])
     backoff = Backoff(desk.clock, Deadline(desk.clock, seconds))
-    tips = seen.tips if seen is not None and seen.fresh(desk.clock) else None
-    act = _commit if by_commit else _propose
-    outcome = act(desk, environment, change, tips, backoff)
+    if by_commit:
+        outcome = _commit(desk, environment, change, backoff)
+    else:
+        tips = seen.tips if seen is not None and seen.fresh(desk.clock) else None
+        outcome = _propose(desk, environment, change, tips, backoff)
     if outcome is None:
         raise RemoteError(
             f"other writers were faster for {seconds:.0f} seconds",
@@ -74,13 +76,7 @@ def hand_off(desk: Desk, change: Change, *, seen: Seen | None = None, seconds: f
 # --- by commit ---------------------------------------------------------------------------------------------------
 
 
-def _commit(
-    desk: Desk,
-    environment: Environment,
-    change: Change,
-    seen: Mapping[RefName, CommitId] | None,
-    backoff: Backoff,
-) -> Outcome | None:
+def _commit(desk: Desk, environment: Environment, change: Change, backoff: Backoff) -> Outcome | None:
     """On the environment's own branch; None when the race is still lost at the deadline.
 
     Reading a lost race's branch back tells where to go on, so the wait for the other writers comes before that.
@@ -92,7 +88,7 @@ def _commit(
             where=desk.policy.origin,
             hint="give the environment a branch of its own",
         )
-    tip = (seen or {}).get(branch.ref)
+    tip: CommitId | None = None
     while not backoff.over:
         tip = tip or desk.required_tip(branch)
         planned = _plan_commit(desk, environment, change, tip)
