@@ -200,8 +200,9 @@ class GitRepository:
             return self._commit_history(commit).recent(commit, limit, self._here)
 
     def _here(self, commit: CommitId) -> CommitInfo | None:
-        ours = self._store.read([commit.value]).get(commit.value)
-        return info_of(commit.value, ours.content) if ours else None
+        found = self._store.read([commit.value]).get(commit.value)
+        sound = found is not None and self._store.is_sound(commit.value, found)
+        return info_of(commit.value, found.content) if found is not None and sound else None
 
     def trail(self, tip: CommitId, patterns: Sequence[str], limit: int) -> Sequence[Step]:
         """See the port. Commits come alone; then the folders and files that changed, for all commits together."""
