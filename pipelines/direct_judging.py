@@ -12,8 +12,10 @@ from pathlib import Path
 
 from orchestrator.core.change import ChangePlan
 from orchestrator.core.environment import Environment, Policy, Strategy
-from orchestrator.core.facts import Moving, Subject
-from orchestrator.core.gates import OrderGate, SoakGate
+from orchestrator.core.facts import Facts, Moving, Subject
+from orchestrator.core.gates import HoldGate, OrderGate, SoakGate
+from orchestrator.core.holds import Hold
+from orchestrator.core.judge import evaluate
 from orchestrator.core.names import CommitId
 from orchestrator.core.order import Ancestry, OrderRule, Origin
 from orchestrator.core.verdict import Result, Verdict, overall
@@ -21,6 +23,7 @@ from pipelines.gates import judge_all
 from pipelines.judging import GatesRefuse, sources_for
 from pipelines.policy import policy_at
 from pipelines.ports import Ports
+from pipelines.rules import read_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,19 @@ class DirectJudge:
         if overall(verdicts) is Result.REFUSE:
             raise GatesRefuse(verdicts, moved=tip != self.base_tip)
         return verdicts
+
+    def holds(self) -> tuple[Hold, ...]:
+        """Those on the base. Raises ConfigurationError for a broken one."""
+        rules = read_rules(self.ports.repository, self.base_tip, Hold, (), self.policy.origin)
+        return tuple(one for one in rules if isinstance(one, Hold))
+
+    def refuse_held(self, plan: ChangePlan, holds: tuple[Hold, ...]) -> None:
+        """An image that is held stays as it is, whatever its digest. Raises GatesRefuse."""
+        environment = self.policy.environment(plan.change.environment)
+        subject = Subject(environment, plan.change.scope, tuple(_moving(self.policy, plan)))
+        verdict = evaluate(HoldGate(), subject, Facts(self.ports.clock.now(), holds=holds))
+        if verdict.result is Result.REFUSE:
+            raise GatesRefuse([verdict], moved=False)
 
 
 def _unordered(environment: Environment) -> Environment:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from orchestrator.core.change import Change, ChangePlan
+from orchestrator.core.change import Action, Change, ChangePlan
 from orchestrator.core.environment import Strategy
 from orchestrator.core.errors import HybridCIError
 from orchestrator.core.names import CommitId
@@ -47,6 +48,24 @@ def plan_now(ports: Ports, desk: Desk, cleared: Cleared, change: Change) -> Chan
     """What the change would write where the environment is now; nothing is written."""
     own = cleared.environment.branch
     return desk.plan(cleared.environment, change, desk.required_tip(own) if own else cleared.base_tip)
+
+
+def refuse_held(ports: Ports, cleared: Cleared, around: Surroundings, planned: Callable[[], Release]) -> None:
+    """Look at the holds before anything is built, and not at the handoff alone. Raises GatesRefuse.
+
+    ``planned`` is the release as far as it is known; it is asked for only where something is held.
+    """
+    judge = DirectJudge(ports, cleared.policy, cleared.base_tip)
+    holds = judge.holds()
+    if not holds:
+        return
+    made = planned()
+    desk, change = desk_for(ports, cleared, made, around), Change.of(Action.RELEASE, cleared.environment.name, made)
+    try:
+        judge.refuse_held(plan_now(ports, desk, cleared, change), holds)
+    except GatesRefuse:
+        _hold_up(ports, desk, change)
+        raise
 
 
 def hand_off_stage(ports: Ports, desk: Desk, cleared: Cleared, change: Change) -> Outcome:

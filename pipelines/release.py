@@ -22,7 +22,7 @@ from orchestrator.images.base import BuildSpec
 from pipelines.custom import custom_stage
 from pipelines.finished import released_before
 from pipelines.from_stage import starting_at
-from pipelines.handing_off import desk_for, plan_now
+from pipelines.handing_off import desk_for, plan_now, refuse_held
 from pipelines.making import PROVEN, Run, all_tested, build_image, check_image, hand_off, keyed_spec
 from pipelines.platforms import check_tested
 from pipelines.ports import Job, Ports
@@ -96,6 +96,8 @@ def release(ports: Ports, job: Job, options: ReleaseOptions) -> ReleaseResult:
         if options.dry_run:
             return _dry_run(ports, pipeline, cleared, options, contexts)
         run = begin(ports, pipeline, cleared, options, contexts)
+    if run.finished is None:
+        refuse_held(ports, cleared, job, lambda: as_planned(run)[0])
     graph = graph_to_run(run, options)
     ran = run_graph(run, graph, options.jobs)
     done = Ended("preflight", State.DONE, ports.clock.monotonic() - began)

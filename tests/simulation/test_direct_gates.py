@@ -59,6 +59,13 @@ def test_a_release_of_what_is_held_is_refused_and_writes_nothing(shop: Workshop,
     assert (dict(shop.town.git.refs), shop.town.pulls()) == (before, [])
 
 
+def test_what_is_held_is_refused_before_anything_is_built(shop: Workshop) -> None:
+    land(shop, hold(shop))
+    with pytest.raises(Refused, match="api is held"):
+        shop.release()
+    assert shop.engine.faults.calls["build"] == 0
+
+
 def test_what_is_not_held_goes_and_an_expired_hold_holds_nothing(shop: Workshop) -> None:
     land(shop, hold(shop, days=1))
     assert isinstance(shop.release(ReleaseOptions(only=("worker",))).outcome, Opened)
