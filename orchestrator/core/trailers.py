@@ -52,7 +52,10 @@ def _set_aside(change: Change) -> Iterator[str]:
 
 
 def _placed(position: Position | None) -> str:
-    return f" {position.count} {position.branch}" if position is not None else ""
+    """An application chooses the names of its branches, and a message that holds ``@name`` calls that person."""
+    if position is None:
+        return ""
+    return f" {position.count} {position.branch.replace('%', '%25').replace('@', '%40')}"
 
 
 def _one_line(text: str) -> str:
@@ -136,7 +139,7 @@ def _read_placed(text: str) -> tuple[str, Position | None]:
     count, _, branch = rest.partition(" ")
     if not _COUNT.fullmatch(count):
         raise ValueError(count)
-    return value, Position(branch, int(count))
+    return value, Position(branch.replace("%40", "@").replace("%25", "%"), int(count))
 
 
 def _read_overrides(found: dict[str, list[str]]) -> Iterator[Override]:

@@ -152,6 +152,14 @@ def test_the_trailers_read_so_for_good() -> None:
     ]
 
 
+@pytest.mark.parametrize("branch", ["@acme/security", "fix/@ada%40", "100%25", "%2540"])
+def test_a_branch_that_is_named_after_somebody_calls_nobody(branch: str) -> None:
+    intent = change(position=Position(branch, 42))
+    lines = list(trailers(intent))
+    assert not any("@" in line for line in lines if line.startswith("Hybrid-CI-Source"))
+    assert read_trailers(message(lines)) == intent
+
+
 def test_a_forge_may_have_changed_the_line_endings() -> None:
     assert read_trailers(message(LINES).replace("\n", "\r\n")) == change()
 
