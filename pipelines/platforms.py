@@ -47,7 +47,7 @@ def check_tested(policy: Policy, targets: Iterable[Target], native: Platform | N
             named = ", ".join(map(str, untested)) or "any platform"
             raise Refused(
                 f"the image {target.name} would not be tested for {named}",
-                where=f"{policy.origin}: require_tested_platforms",
+                where=f"{policy.origin}: require-tested-platforms",
                 hint=f"give images.{target.name} tests, and list what the engine can emulate under 'emulated'",
             )
 

@@ -226,10 +226,16 @@ class PolicyConfig(Model):
         description="Branches and tags that a release may be made from, such as [main, refs/tags/v*]; empty: all.",
     )
     immutable_tags: bool = Field(
-        default=False, strict=True, description="A tag that was published is never moved to another commit's image."
+        default=False,
+        strict=True,
+        alias="immutable-tags",
+        description="A tag that was published is never moved to another commit's image.",
     )
     require_tested_platforms: bool = Field(
-        default=False, strict=True, description="Every platform of an image has to be tested before it is handed off."
+        default=False,
+        strict=True,
+        alias="require-tested-platforms",
+        description="Every platform of an image has to be tested before it is handed off.",
     )
     writers: list[str] = Field(
         default_factory=list,

@@ -125,7 +125,7 @@ def test_an_image_upon_a_base_needs_the_base_for_its_platforms(workshop: Worksho
 
 
 def test_a_policy_may_ask_that_every_platform_is_tested(workshop: Workshop) -> None:
-    workshop.town.git.commit_files({POLICY_PATH: POLICY + b"require_tested_platforms: true\n"})
+    workshop.town.git.commit_files({POLICY_PATH: POLICY + b"require-tested-platforms: true\n"})
     with pytest.raises(Refused, match="not be tested for linux/arm64"):
         workshop.release()
     assert workshop.engine.faults.calls["build"] == 0
@@ -134,7 +134,7 @@ def test_a_policy_may_ask_that_every_platform_is_tested(workshop: Workshop) -> N
 
 
 def test_a_policy_that_asks_for_tests_takes_no_image_without_any(workshop: Workshop) -> None:
-    workshop.town.git.commit_files({POLICY_PATH: POLICY + b"require_tested_platforms: true\n"})
+    workshop.town.git.commit_files({POLICY_PATH: POLICY + b"require-tested-platforms: true\n"})
     configure(workshop, '    tests:\n      - {name: unit, run: "echo fine"}\n', "    tests: []\n")
     with pytest.raises(Refused, match="not be tested for"):
         workshop.release(API_ONLY)

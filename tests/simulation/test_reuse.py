@@ -366,7 +366,7 @@ def test_a_run_that_ends_after_its_push_is_taken_up_with_the_same_digests(
 def test_tags_that_were_published_do_not_move_where_the_policy_says_so(workshop: Workshop) -> None:
     configure(workshop, "version: 1\n", 'version: 1\ntag: "1.0"\n')
     first = workshop.release()
-    workshop.town.git.commit_files({POLICY_PATH: POLICY + b"immutable_tags: true\n"})
+    workshop.town.git.commit_files({POLICY_PATH: POLICY + b"immutable-tags: true\n"})
     change(workshop, "api")
 
     with pytest.raises(Refused, match="taken by another image"):
