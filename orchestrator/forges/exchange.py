@@ -25,7 +25,7 @@ from orchestrator.core.errors import ConfigurationError, RemoteError
 from orchestrator.core.names import printable_url
 from orchestrator.core.secret import Secret
 from orchestrator.engine.bounded import within
-from orchestrator.engine.causes import root_reason
+from orchestrator.engine.causes import is_cut_off, root_reason
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _CHUNK = 64 * 1024
@@ -217,13 +217,13 @@ class Exchanger:
             self.count += 1
         try:
             answer = within(min(seconds, self._limits.whole), lambda: self._exchange(request, seconds))
-        except requests.exceptions.SSLError as error:
-            raise _no_trust(error, request.place) from None
         except TimeoutError:
             raise Unanswered("the forge did not answer in time", where=request.place, sent=True) from None
         except requests.exceptions.ConnectTimeout:
             raise Unanswered("the forge can't be reached in time", where=request.place, sent=False) from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            if isinstance(error, requests.exceptions.SSLError) and not is_cut_off(error):
+                raise _no_trust(error, request.place) from None
             message = f"the forge does not answer: {root_reason(error)}"
             raise Unanswered(message, where=request.place, sent=not _never_connected(error)) from None
         if 300 <= answer.status < 400 and answer.status != 304:

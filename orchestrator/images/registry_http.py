@@ -24,7 +24,7 @@ from requests.utils import get_environ_proxies
 from orchestrator.core.errors import ConfigurationError, RemoteError
 from orchestrator.core.secret import Secret
 from orchestrator.engine.bounded import within
-from orchestrator.engine.causes import root_reason
+from orchestrator.engine.causes import is_cut_off, root_reason
 from orchestrator.engine.clock import Clock, Deadline
 from orchestrator.images.manifest import RegistryLied
 from orchestrator.images.registry_auth import is_loopback
@@ -131,13 +131,13 @@ class RegistryHttp:
         where = _place(request.url)
         try:
             answer = within(deadline.remaining, lambda: self._exchange(request, deadline, where))
-        except requests.exceptions.SSLError as error:
-            raise _no_trust(error, where) from None
         except requests.exceptions.InvalidURL:
             raise RegistryLied("the registry names an address that is no URL", where=where) from None
         except TimeoutError:
             raise RegistryUnavailable("the registry did not answer in time", where=where) from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            if isinstance(error, requests.exceptions.SSLError) and not is_cut_off(error):
+                raise _no_trust(error, where) from None
             raise RegistryUnavailable(f"the registry does not answer: {root_reason(error)}", where=where) from None
         if answer.status in _RETRIED:
             raise RegistryUnavailable(
