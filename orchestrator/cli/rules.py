@@ -115,6 +115,7 @@ def print_change(
 
 
 def _sentence(result: RuleResult) -> str:
+    from orchestrator.forges.base import PullRequest, PullRequestState
     from orchestrator.gitops.outcome import Committed, Opened, Superseded, Unchanged, Updated, Waiting
 
     match result.outcome:
@@ -128,6 +129,8 @@ def _sentence(result: RuleResult) -> str:
             return f"committed {result.outcome.commit.short}"
         case Superseded():
             return "superseded: a later request is on its way; nothing was changed"
+        case Unchanged(reason, PullRequest(state=PullRequestState.CLOSED) as closed):
+            return f"closed pull request #{closed.number}, which is not needed: {reason}"
         case Unchanged():
             return f"nothing to do: {result.outcome.reason}"
 

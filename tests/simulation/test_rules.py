@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.app import OutputFormat
+from orchestrator.cli.rules import print_change
 from orchestrator.core.environment import POLICY_PATH, Policy, Strategy
 from orchestrator.core.errors import ConfigurationError, Conflict, Refused
 from orchestrator.core.facts import Moving, Subject
@@ -112,10 +114,15 @@ def test_another_reason_updates_the_one_pull_request(shop: Workshop) -> None:
     assert "incident 43" in pull.body
 
 
-def test_lifting_what_only_waits_closes_its_pull_request(shop: Workshop) -> None:
+def test_lifting_what_only_waits_closes_its_pull_request_and_says_so(
+    shop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
     set_(shop)
-    assert isinstance(lift(shop).outcome, Unchanged)
+    lifted = lift(shop)
+    assert isinstance(lifted.outcome, Unchanged)
     assert shop.town.open_pulls() == []
+    print_change(lifted, OutputFormat.TABLE, {}, verbose=False)
+    assert "closed pull request #1, which is not needed" in capsys.readouterr().out
 
 
 def test_setting_what_a_lift_would_take_away_closes_the_lift(shop: Workshop) -> None:
