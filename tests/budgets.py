@@ -19,7 +19,7 @@ BUDGETS = {
     "simulation": 240,
     "corpus": 120,
     "integration": 480,
-    "e2e": 720,
+    "e2e": 840,
 }
 
 
