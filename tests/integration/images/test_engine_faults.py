@@ -38,7 +38,11 @@ class Restartable:
         self._layout = engine.Layout(folder)
         self._running = engine.start(self._layout, say=ignore)
         self.host = self._running.host
-        self.base = base_image.ensure(self.host, install=False, say=ignore)
+        try:
+            self.base = base_image.ensure(self.host, install=False, say=ignore)
+        except BaseException:
+            self.stop()
+            raise
 
     def restart(self) -> None:
         self.stop()
