@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.core.change import ChangePlan
-from orchestrator.core.environment import Environment, Policy, Strategy
+from orchestrator.core.environment import Environment, Policy
 from orchestrator.core.facts import Facts, Moving, Subject
 from orchestrator.core.gates import HoldGate, OrderGate, SoakGate
 from orchestrator.core.holds import Hold
@@ -20,7 +20,7 @@ from orchestrator.core.names import CommitId
 from orchestrator.core.order import Ancestry, OrderRule, Origin
 from orchestrator.core.verdict import Result, Verdict, overall
 from pipelines.gates import judge_all
-from pipelines.judging import GatesRefuse, sources_for
+from pipelines.judging import GatesRefuse, rules_for, sources_for
 from pipelines.policy import policy_at
 from pipelines.ports import Ports
 from pipelines.rules import read_rules
@@ -28,7 +28,7 @@ from pipelines.rules import read_rules
 
 @dataclass(frozen=True, slots=True)
 class DirectJudge:
-    """Asks the gates of an environment about a plan, by the rules of the base that the plan was made for.
+    """Asks the gates of an environment about a plan, by the rules of the base as it is when something is written.
 
     ``policy`` is that of ``base_tip``.
     """
@@ -40,11 +40,11 @@ class DirectJudge:
 
     def __call__(self, plan: ChangePlan) -> Sequence[Verdict]:
         """The verdicts. Raises GatesRefuse; ConfigurationError for a broken hold or veto; RemoteError."""
-        policy, tip = self.policy, self.base_tip
+        policy, repository = self.policy, self.ports.repository
         environment = policy.environment(plan.change.environment)
-        if environment.strategy is Strategy.PULL_REQUEST and plan.base != tip:
-            tip = plan.base
-            policy = policy_at(self.ports.repository, tip, policy.base)
+        tip = rules_for(repository, environment, plan, policy.base)
+        if tip != self.base_tip:  # the build took its time
+            policy = policy_at(repository, tip, policy.base)
             environment = policy.environment(plan.change.environment)
         subject = Subject(
             _unordered(environment),

@@ -13,10 +13,13 @@ from orchestrator.core.facts import Moving, TestClaim
 from orchestrator.core.gates import ApprovalsGate, HoldGate, VetoGate
 from orchestrator.core.image import PinnedImage
 from orchestrator.core.mirrors import Originals
+from orchestrator.core.names import BranchName, CommitId
 from orchestrator.core.order import Ancestry
 from orchestrator.core.verdict import Result, Verdict
 from orchestrator.engine.parallel import side_by_side
 from orchestrator.forges.base import PullRequest, PullRequestState
+from orchestrator.gitops.base import GitOpsRepository
+from orchestrator.gitops.desk import missing_branch
 from orchestrator.images.base import Registry
 from pipelines.gates import Sources
 from pipelines.ports import Ports
@@ -35,6 +38,17 @@ class GatesRefuse(Refused):
         refusals = [one for one in verdicts if one.result is Result.REFUSE]
         super().__init__("; ".join(f"{one.gate}: {one.reason}" for one in refusals), hint=refusals[0].hint)
         self.verdicts, self.moved = tuple(verdicts), moved
+
+
+def rules_for(repository: GitOpsRepository, environment: Environment, plan: ChangePlan, base: BranchName) -> CommitId:
+    """The commit whose rules count for this plan: the one that it is made for, which is the base's, or where the base
+    is now, when the environment lives on a branch of its own. Raises ConfigurationError when the base is gone."""
+    if environment.strategy is Strategy.PULL_REQUEST:
+        return plan.base
+    tip = repository.tips([base.ref]).get(base.ref)
+    if tip is None:
+        raise missing_branch(repository, base)
+    return tip
 
 
 def sources_for(

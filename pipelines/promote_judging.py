@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core.change import ChangePlan
-from orchestrator.core.environment import Environment, Strategy
+from orchestrator.core.environment import Environment
 from orchestrator.core.facts import Moving, Subject
 from orchestrator.core.names import CommitId
 from orchestrator.core.order import Ancestry
 from orchestrator.core.verdict import Result, Verdict, overall
 from orchestrator.forges.base import Comparing, Comparison
-from orchestrator.gitops.desk import missing_branch
 from pipelines.gates import Sources, judge_all
-from pipelines.judging import WORDS, GatesRefuse, sources_for
+from pipelines.judging import WORDS, GatesRefuse, rules_for, sources_for
 from pipelines.policy import policy_at
 from pipelines.ports import Ports, Standpoint
 from pipelines.promote_reading import World, moving_in, read_world
@@ -83,7 +82,7 @@ class Judges:
             return one.verdicts
         policy, environment, now, tip = world.policy, one.environment, world, world.tips[world.policy.base]
         if moved:
-            tip = plan.base if environment.strategy is Strategy.PULL_REQUEST else self._base_tip(world)
+            tip = rules_for(self.ports.repository, environment, plan, policy.base)
             policy = policy_at(self.ports.repository, tip, policy.base)
             environment = policy.environment(environment.name)
             now = read_world(self.ports.repository, policy, replace(route, targets=(environment,)), tip)
@@ -94,14 +93,6 @@ class Judges:
         if overall(judged.verdicts) is Result.REFUSE:
             raise GatesRefuse(judged.verdicts, moved=moved)
         return judged.verdicts
-
-    def _base_tip(self, world: World) -> CommitId:
-        """Where the rules stand now. Raises ConfigurationError when the base is gone."""
-        base = world.policy.base
-        tips = self.ports.repository.tips([base.ref])
-        if base.ref not in tips:
-            raise missing_branch(self.ports.repository, base)
-        return tips[base.ref]
 
     def words_against(self, world: World, target: Environment, plan: ChangePlan) -> tuple[Verdict, ...]:
         """The holds and vetoes on what this plan moves, which may be another change than the one that is promoted.

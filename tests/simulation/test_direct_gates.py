@@ -116,8 +116,9 @@ def test_a_hold_of_another_image_leaves_what_is_proposed_as_it_is(shop: Workshop
     assert [pull.draft for pull in shop.town.pulls()] == [False]
 
 
-def test_a_hold_that_lands_while_the_release_is_made_counts(shop: Workshop) -> None:
-    rule, landed = hold(shop), list[str]()
+@pytest.mark.parametrize("environment", ["dev", "lab"])
+def test_a_hold_that_lands_while_the_release_is_made_counts(shop: Workshop, environment: str) -> None:
+    rule, landed = hold(shop, environment), list[str]()
 
     def prepare(ports: Ports) -> None:
         def told(method: str) -> None:
@@ -129,8 +130,9 @@ def test_a_hold_that_lands_while_the_release_is_made_counts(shop: Workshop) -> N
         git_of(ports)._before_call = told
 
     with pytest.raises(Refused, match="api is held"):
-        shop.release(prepare=prepare)
+        shop.release(ReleaseOptions(environment=environment), prepare=prepare)
     assert shop.town.pulls() == []
+    assert shop.town.pinned("lab", API) == set()
 
 
 def test_a_digest_that_is_vetoed_is_not_pinned(shop: Workshop) -> None:
